@@ -1,0 +1,83 @@
+"""A job: this task over that source, into that ledger, under these limits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.retries import Retries
+from tasks_lib.domain.task import Task
+from tasks_lib.domain.template import Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """To whose account a row's run goes and what it is called there: templates over the row's columns."""
+
+    reporting_group: Template | None = None
+    reference: Template | None = None
+    context_id: Template | None = None
+    metadata: Mapping[str, Template] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the templates read."""
+        templates = (self.reporting_group, self.reference, self.context_id, *self.metadata.values())
+        return tuple(dict.fromkeys(name for template in templates if template for name in template.names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What must never be passed; None is no limit of that sort."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None  # input and output together
+    in_flight: int | None = None  # calls at the same time
+    max_cost: Decimal | None = None  # dollars for one batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the rows come from: a file, or a query that DuckDB answers; one of the two."""
+
+    path: Path | None = None
+    query: str | None = None
+    format: str | None = None  # csv, parquet or jsonl; None: by the path's suffix
+    key: str | None = None  # the column that names a row; None: the row's content does
+    delimiter: str | None = None  # of a CSV; None: found once and confirmed by a strict reading
+    quote: str = '"'
+    encoding: str = "utf-8"
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path is not None else "the query"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where the enriched rows go: a file, or a table of a DuckDB database."""
+
+    path: Path
+    format: str  # csv, parquet, jsonl or duckdb
+    table: str | None = None  # of a DuckDB database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Everything a batch needs to know, checked and complete."""
+
+    name: str
+    task: Task
+    source: Source
+    inputs: Mapping[str, str]  # placeholder -> column
+    labels: Labels = field(default_factory=Labels)
+    limits: Limits = field(default_factory=Limits)
+    retries: Retries = field(default_factory=Retries)
+    ledger: Path
+    output: Destination | None = None
+    expected: Mapping[str, str] = field(default_factory=dict)  # answer's field -> column with the right value
+    revision_tag: str | None = None  # None: by traffic weight
+    seed: str  # of the choice by weight
+    definition: Mapping[str, JsonValue] = field(
+        default_factory=dict
+    )  # the configuration, as the ledger keeps it

@@ -1,0 +1,135 @@
+"""What must come back, and whether it did."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import jsonschema_rs
+import orjson
+
+from tasks_lib.domain.failure import Failure, FailureKind
+from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.usage import Usage
+
+_SHOWN = 2_000  # characters of a rejected answer that are kept for the reader
+
+
+class Modality(Enum):
+    """The form of an answer."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class Finish(Enum):
+    """Why the model stopped."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a model said, before anybody looked whether it is an answer."""
+
+    text: str
+    finish: Finish = Finish.STOP
+    usage: Usage | None = None
+    model: str | None = None  # as the provider named it
+    http_status: int | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A reply that is what the task asks for: text, or the JSON value of it."""
+
+    value: JsonValue
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """The modality of a task's answers and, for JSON, the schema that each must meet."""
+
+    modality: Modality = Modality.JSON
+    schema: Mapping[str, JsonValue] | None = None
+    validator: Any = field(default=None, repr=False, compare=False)  # jsonschema_rs has no public type for it
+
+    @classmethod
+    def of(cls, modality: Modality, schema: Mapping[str, JsonValue] | None = None) -> "Output":
+        """An output with its schema compiled.
+
+        Raises:
+            ValueError: the schema is not a JSON Schema, or a text has one.
+        """
+        if schema is None:
+            return cls(modality=modality)
+        if modality is Modality.TEXT:
+            raise ValueError("an output of modality text has no schema")
+        try:
+            document = dict(schema)
+            jsonschema_rs.meta.validate(document)
+            validator = jsonschema_rs.validator_for(document)
+        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+            raise ValueError(f"not a JSON Schema: {_first_line(error)}") from error
+        return cls(modality=modality, schema=schema, validator=validator)
+
+
+def judge(output: Output, reply: Reply) -> Answer | Failure:
+    """The answer that a reply holds, or why it holds none, in words short enough to send back."""
+    if reply.finish is Finish.REFUSED:
+        return _not(FailureKind.REFUSED, _cut(reply.text, 300) or "the model declined", reply)
+    if output.modality is Modality.TEXT:
+        if not reply.text.strip():
+            return _not(FailureKind.INVALID_OUTPUT, "the answer is empty", reply)
+        cut_short = reply.finish is Finish.LENGTH
+        return Answer(value=reply.text, warnings=("cut at the token limit",) if cut_short else ())
+    if reply.finish is Finish.LENGTH:
+        return _not(FailureKind.LENGTH, "the answer reached the token limit before its end", reply)
+    try:
+        value = orjson.loads(_unfenced(reply.text))
+    except orjson.JSONDecodeError as error:
+        return _not(FailureKind.INVALID_OUTPUT, f"the answer is not JSON ({error})", reply)
+    if output.validator is not None:
+        problem = next(output.validator.iter_errors(value), None)
+        if problem is not None:
+            return _not(FailureKind.INVALID_OUTPUT, _told(problem), reply)
+    return Answer(value=value)
+
+
+def _not(kind: FailureKind, message: str, reply: Reply) -> Failure:
+    return Failure(
+        kind=kind,
+        message=message,
+        http_status=reply.http_status,
+        request_id=reply.request_id,
+        usage=reply.usage,
+        text=_cut(reply.text, _SHOWN),
+        model=reply.model,
+    )
+
+
+def _unfenced(text: str) -> str:
+    """The text without the ``` fence that models like to put around JSON."""
+    stripped = text.strip()
+    if stripped.startswith("```") and stripped.endswith("```") and "\n" in stripped:
+        return stripped[stripped.index("\n") + 1 : -3]
+    return stripped
+
+
+def _told(problem: jsonschema_rs.ValidationError) -> str:
+    """The first violation, with the place where it is."""
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem.instance_path)
+    return f"the answer does not meet the schema at ${place}: {_cut(_first_line(problem), 300)}"
+
+
+def _first_line(error: Exception) -> str:
+    message = getattr(error, "message", None) or str(error)
+    return str(message).partition("\n")[0]
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,72 @@
+"""What to do next is a pure function of what has happened.
+
+no attempt yet                              -> the first model
+the last one answered                       -> nothing
+it failed, and its budget is not spent      -> the same model again, after a wait
+it failed, and another model may do better  -> the next model in order
+otherwise                                   -> nothing
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks_lib.domain.chance import fraction
+from tasks_lib.domain.failure import Budget, FailureKind
+from tasks_lib.domain.plan import Plan
+from tasks_lib.domain.retries import Retries
+from tasks_lib.domain.run import Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """The next exchange to have: with which model of the plan, after how many seconds, and with what told."""
+
+    position: int  # in plan.models: 0 is the primary
+    wait: float = 0.0
+    correction: str | None = None  # what was wrong with the last answer
+
+
+def next_call(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
+    """The next call to make, or None when the run is over."""
+    if plan.problem is not None:
+        return None
+    if not attempts:
+        return Call(position=0)
+    last = attempts[-1]
+    failure = last.failure
+    if failure is None:
+        return None
+    budget = failure.kind.budget
+    if budget is not None:
+        spent = sum(
+            attempt.position == last.position
+            and attempt.failure is not None
+            and attempt.failure.kind.budget is budget
+            for attempt in attempts
+        )
+        if spent <= plan.retries.of(budget):
+            return Call(
+                position=last.position,
+                wait=_wait(plan, budget=budget, spent=spent, retry_after=failure.retry_after),
+                correction=failure.message if failure.kind is FailureKind.INVALID_OUTPUT else None,
+            )
+    if failure.kind.worth_another_model and last.position + 1 < len(plan.models):
+        return Call(position=last.position + 1)
+    return None
+
+
+def _wait(plan: Plan, *, budget: Budget, spent: int, retry_after: float | None) -> float:
+    """Seconds before the same model is asked again; never less than the provider asked for."""
+    if budget is Budget.CONTENT:
+        return 0.0  # nothing is overloaded: the next answer is as likely now as later
+    draw = fraction("backoff", plan.task_run_id, budget.value, str(spent))
+    backoff = backoff_seconds(plan.retries, spent=spent, draw=draw)
+    if retry_after is None:
+        return backoff
+    return retry_after + min(backoff, 0.25 * retry_after)  # later by up to a quarter, and never earlier
+
+
+def backoff_seconds(retries: Retries, *, spent: int, draw: float) -> float:
+    """Full jitter: anything from 0 to `wait_initial` doubled with each try, at most `wait_max`."""
+    exponent = min(spent - 1, 60)  # 2.0**1024 overflows
+    return draw * min(retries.wait_max, retries.wait_initial * 2.0**exponent)

@@ -1,0 +1,59 @@
+"""What an exchange cost, from the tokens it used and the prices of its model.
+
+Prices are dollars for a million tokens, exact to six decimals; a cost is exact to twelve. None means
+unknown, and never zero.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tasks_lib.domain.usage import Usage
+
+MILLION = Decimal(1_000_000)
+_COST_STEP = Decimal("1e-12")
+_PRICE_STEP = Decimal("1e-6")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Dollars for a million tokens of each sort, and where the figures come from."""
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None  # None: cached tokens cost as much as others
+    source: str
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "cached_input"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, Decimal(value).quantize(_PRICE_STEP))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceList:
+    """A model's prices by the length of the prompt, as several providers have them.
+
+    `steps` rises by the number of input tokens from which its prices hold; the first begins at 0.
+    """
+
+    steps: tuple[tuple[int, Prices], ...]
+
+    def for_usage(self, usage: Usage) -> Prices:
+        """The prices that hold for a call with these tokens."""
+        return next(prices for start, prices in reversed(self.steps) if usage.input_tokens >= start)
+
+
+FREE = PriceList(steps=((0, Prices(input=Decimal(0), output=Decimal(0), source="free")),))
+
+
+def cost_of(usage: Usage, prices: Prices) -> Decimal:
+    """Dollars for these tokens at these prices."""
+    cached = min(usage.cached_tokens, usage.input_tokens)
+    cached_price = prices.input if prices.cached_input is None else prices.cached_input
+    per_million = (
+        (usage.input_tokens - cached) * prices.input
+        + cached * cached_price
+        + usage.output_tokens * prices.output
+    )
+    return (per_million / MILLION).quantize(_COST_STEP)

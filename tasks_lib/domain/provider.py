@@ -1,0 +1,53 @@
+"""An API and our account with it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks_lib.domain.job import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds: to connect, and for the whole of an exchange from the moment it is let through."""
+
+    connect: float = 10.0
+    total: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Where a protocol is spoken, under which limits, and the name of the variable that holds its key."""
+
+    name: str
+    protocol: str  # openai or local
+    base_url: str
+    key: str | None = None  # the variable's name; None: no key is sent
+    limits: Limits = field(default_factory=Limits)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    structured_output: str = "json_schema"  # json_schema, json_object or prompt: how a schema is asked for
+    max_tokens_field: str = "max_tokens"  # what the API calls the parameter
+    model_path: Path | None = None  # of a local model's file
+    free: bool = False  # its tokens cost nothing
+
+
+class Secret:
+    """A value that shows itself to nobody who does not ask for it by name."""
+
+    __slots__ = ("_value", "name")
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = name
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value, to be put into a header and nowhere else."""
+        return self._value
+
+    def hidden_in(self, text: str) -> str:
+        """The text with the value blotted out."""
+        return text.replace(self._value, "***") if self._value else text
+
+    def __repr__(self) -> str:
+        return f"Secret({self.name})"
+
+    __str__ = __repr__

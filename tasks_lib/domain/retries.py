@@ -1,0 +1,26 @@
+"""How often a failed exchange is had again."""
+
+from dataclasses import dataclass
+
+from tasks_lib.domain.failure import Budget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """Further tries a model gets after its first, by the kind of failure, and the waits between (seconds)."""
+
+    rate_limited: int = 8
+    transient: int = 4
+    content: int = 2
+    wait_initial: float = 1.0
+    wait_max: float = 60.0
+
+    def of(self, budget: Budget) -> int:
+        """The tries a budget holds."""
+        match budget:
+            case Budget.RATE_LIMITED:
+                return self.rate_limited
+            case Budget.TRANSIENT:
+                return self.transient
+            case Budget.CONTENT:
+                return self.content

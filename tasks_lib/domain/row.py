@@ -1,0 +1,15 @@
+"""One record of a source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tasks_lib.domain.fingerprint import JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One record: its number (from 1, in the source's order), its key and its columns as JSON values."""
+
+    number: int
+    key: str
+    values: Mapping[str, JsonValue]

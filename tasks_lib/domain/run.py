@@ -1,0 +1,157 @@
+"""What happened: attempts, and the run that they make."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+
+from tasks_lib.domain.failure import Failure
+from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.output import Answer
+from tasks_lib.domain.plan import Plan
+from tasks_lib.domain.pricing import Prices
+from tasks_lib.domain.task import Model
+from tasks_lib.domain.usage import Usage
+
+
+class Status(Enum):
+    """Where a task run stands."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One exchange with one model; it answered if it has no failure."""
+
+    position: int  # in the plan's models: 0 is the primary
+    model: Model
+    started_at: datetime  # UTC, when it was let through the gate
+    waited: float  # seconds before that: backoff, then the gate
+    worked: float  # seconds from the gate to the last byte
+    answer: Answer | None = None
+    failure: Failure | None = None
+    usage: Usage | None = None  # None: unknown
+    prices: Prices | None = None  # None: unknown
+    cost: Decimal | None = None  # dollars; None: unknown
+    answered_by: str | None = None  # the model as the provider names it
+    http_status: int | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRun:
+    """A plan, what was tried, and how it ended."""
+
+    plan: Plan
+    attempts: tuple[Attempt, ...]
+    status: Status
+    answer: Answer | None  # of a completed run
+    failure: Failure | None  # of a failed run
+    created_at: datetime
+    finished_at: datetime
+    data: "RunData"
+
+    @property
+    def response(self) -> JsonValue:
+        """The answer's value; None for a failed run."""
+        return self.answer.value if self.answer is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunData:
+    """What is reported of a run. Counts and sums are over all attempts, since all of them are billed."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    total_tokens: int
+    llm_call_timing: float | None  # seconds that exchanges took; None if there was none
+    waited: float  # seconds of backoff and gate
+    cost: Decimal | None  # dollars; unknown if that of any attempt is
+    cost_source: str  # price_table, free or unknown
+    is_error: bool
+    llm_retries: int  # calls beyond the first on each model
+    used_fallback_model: bool
+    fallback_trigger: str | None  # automatic; None if the primary answered or failed alone
+    primary_failure_reason: str | None
+    fallback_llm_model: str | None
+
+
+def conclude(
+    plan: Plan, attempts: Sequence[Attempt], *, created_at: datetime, finished_at: datetime
+) -> TaskRun:
+    """The run that a plan and its attempts make."""
+    last = attempts[-1] if attempts else None
+    answer = last.answer if last else None
+    failure = last.failure if last else plan.problem
+    return TaskRun(
+        plan=plan,
+        attempts=tuple(attempts),
+        status=Status.COMPLETED if failure is None else Status.FAILED,
+        answer=answer,
+        failure=failure,
+        created_at=created_at,
+        finished_at=finished_at,
+        data=run_data(attempts, failure=failure),
+    )
+
+
+def run_data(attempts: Sequence[Attempt], *, failure: Failure | None) -> RunData:
+    """What the attempts say of the run, once and for all reports."""
+    input_tokens = output_tokens = cached_tokens = reasoning_tokens = 0
+    worked = waited = 0.0
+    models: set[int] = set()
+    for attempt in attempts:
+        waited += attempt.waited
+        worked += attempt.worked
+        models.add(attempt.position)
+        if attempt.usage is not None:
+            input_tokens += attempt.usage.input_tokens
+            output_tokens += attempt.usage.output_tokens
+            cached_tokens += attempt.usage.cached_tokens
+            reasoning_tokens += attempt.usage.reasoning_tokens
+    fell_back = bool(attempts) and attempts[-1].position > 0
+    return RunData(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=cached_tokens,
+        reasoning_tokens=reasoning_tokens,
+        total_tokens=input_tokens + output_tokens,
+        llm_call_timing=worked if attempts else None,
+        waited=waited,
+        cost=total_cost(attempts),
+        cost_source=_cost_source(attempts),
+        is_error=failure is not None,
+        llm_retries=len(attempts) - len(models),
+        used_fallback_model=fell_back,
+        fallback_trigger="automatic" if fell_back else None,
+        primary_failure_reason=_primary_failure(attempts) if fell_back else None,
+        fallback_llm_model=str(attempts[-1].model) if fell_back else None,
+    )
+
+
+def total_cost(attempts: Sequence[Attempt]) -> Decimal | None:
+    """What all attempts cost together; unknown if any of them is."""
+    total = Decimal(0)
+    for attempt in attempts:
+        if attempt.cost is None:
+            return None
+        total += attempt.cost
+    return total
+
+
+def _cost_source(attempts: Sequence[Attempt]) -> str:
+    if any(attempt.cost is None for attempt in attempts):
+        return "unknown"
+    sources = {attempt.prices.source for attempt in attempts if attempt.prices is not None}
+    return "free" if sources <= {"free"} else "price_table"
+
+
+def _primary_failure(attempts: Sequence[Attempt]) -> str | None:
+    """Why the primary was given up: the reason of its last failure."""
+    reasons = [attempt.failure.reason for attempt in attempts if attempt.position == 0 and attempt.failure]
+    return reasons[-1] if reasons else None

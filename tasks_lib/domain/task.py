@@ -1,0 +1,114 @@
+"""What is asked and what must come back: tasks, their revisions, and the models these name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tasks_lib.domain.chance import fraction
+from tasks_lib.domain.fingerprint import JsonValue, content_hash
+from tasks_lib.domain.output import Output
+from tasks_lib.domain.template import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model at a provider, written `provider:name`."""
+
+    provider: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Model":
+        """The model that `provider:name` spells; the name may hold further colons.
+
+        Raises:
+            ValueError: one of the two is missing.
+        """
+        provider, colon, name = text.partition(":")
+        if not (provider and colon and name):
+            raise ValueError(f"{text!r} is not of the form provider:name, such as openai:gpt-5-mini")
+        return cls(provider, name)
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """A model with the parameters it is called with; the first of a revision is its primary."""
+
+    model: Model
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One version of a task."""
+
+    tag: str
+    user_prompt: Template
+    system_prompt: Template | None = None
+    models: tuple[ModelChoice, ...]  # the primary, then the fallbacks in order
+    weight: float = 1.0
+    fingerprint: str  # names all that can change an answer; see fingerprint_of
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders of its prompts, each once, in order of appearance."""
+        system = self.system_prompt.names if self.system_prompt else ()
+        return tuple(dict.fromkeys((*system, *self.user_prompt.names)))
+
+
+def fingerprint_of(
+    *, system_prompt: str | None, user_prompt: str, models: Sequence[ModelChoice], output: Output
+) -> str:
+    """32 hexadecimal digits for everything about a revision that can change an answer.
+
+    Tag and weight are no part of it: renaming a revision or shifting its traffic pays for no row again.
+    """
+    return content_hash(
+        {
+            "system_prompt": system_prompt,
+            "user_prompt": user_prompt,
+            "models": [{"model": str(choice.model), "parameters": choice.parameters} for choice in models],
+            "output": {"modality": output.modality.value, "schema": output.schema},
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is asked of a model for each row, and what must come back."""
+
+    name: str
+    output: Output
+    revisions: tuple[Revision, ...]
+    description: str | None = None
+
+    @property
+    def id(self) -> str:
+        """32 hexadecimal digits that follow from the name."""
+        return content_hash({"task": self.name})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders of all its revisions."""
+        return tuple(dict.fromkeys(name for revision in self.revisions for name in revision.names))
+
+    def revision_id(self, revision: Revision) -> str:
+        """32 hexadecimal digits for a revision of this task."""
+        return content_hash({"task": self.name, "fingerprint": revision.fingerprint})
+
+
+def choose_revision(revisions: Sequence[Revision], *, seed: str, row_key: str) -> Revision:
+    """The revision of a row by traffic weight: the same for the same seed and key, whatever else is run.
+
+    Weights are taken as shares of their sum, which is above zero.
+    """
+    if len(revisions) == 1:
+        return revisions[0]
+    point = fraction("revision", seed, row_key) * sum(revision.weight for revision in revisions)
+    for revision in revisions:
+        point -= revision.weight
+        if point < 0:
+            return revision
+    return next(revision for revision in reversed(revisions) if revision.weight > 0)  # float dust

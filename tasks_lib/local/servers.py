@@ -1,0 +1,137 @@
+"""Local model servers: one single-threaded process for each core, started together and ended on every way out."""
+
+import json
+import secrets
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import anyio
+from anyio.abc import ByteReceiveStream, ByteSendStream, Process
+
+from tasks_lib.local.cores import cores
+from tasks_lib.local.models import LocalModel
+
+_CHILD: Final = Path(__file__).with_name("child.py")
+_ENDS_BY_ITSELF_WITHIN: Final = (
+    2.0  # seconds from the end of its input; it takes milliseconds unless it is loading
+)
+_TAIL: Final = 2000  # bytes of a child's complaints that are worth repeating
+
+
+class LocalServerFailed(Exception):
+    """A local model server did not start; the message ends with what it wrote to standard error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalServers:
+    """Running servers of one model: base URLs as OpenAI clients expect them, and the key each request must bear."""
+
+    model: LocalModel
+    urls: tuple[str, ...]
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Child:
+    process: Process
+    complaints: BinaryIO
+
+    @property
+    def stdin(self) -> ByteSendStream:
+        assert self.process.stdin is not None  # opened with a pipe
+        return self.process.stdin
+
+    @property
+    def stdout(self) -> ByteReceiveStream:
+        assert self.process.stdout is not None  # opened with a pipe
+        return self.process.stdout
+
+
+@asynccontextmanager
+async def local_servers(
+    *,
+    model: LocalModel,
+    at_most: int | None = None,
+    context_tokens: int = 2048,
+    start_within: float = 60.0,
+) -> AsyncIterator[LocalServers]:
+    """Servers of `model`, one a core but `at_most` so many, each with a window of `context_tokens`.
+
+    They are ready on entry and gone on exit, also when the body fails or is cancelled. Should this process be killed,
+    they end by themselves. Raises LocalServerFailed when one ends early or is not ready after `start_within` seconds.
+    """
+    if at_most is not None and at_most < 1:
+        raise ValueError(f"at_most must be at least 1, not {at_most}")
+    count = min(cores(), at_most or cores())
+    key = secrets.token_urlsafe()
+    settings = {"model": str(model.path), "name": model.name, "context_tokens": context_tokens, "key": key}
+    children: list[_Child] = []
+    try:
+        for _ in range(count):
+            # Shielded, so that a process can never have started without being in the list.
+            with anyio.CancelScope(shield=True):
+                children.append(await _start())
+        urls = await _ready(children, settings=settings, within=start_within)
+        yield LocalServers(model=model, urls=urls, key=key)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _end(children)
+
+
+async def _start() -> _Child:
+    # A file and not a pipe: nobody need read it, so a talkative child cannot block.
+    complaints = tempfile.TemporaryFile()  # noqa: SIM115  closed by _end
+    try:
+        # By its path and with -P: it is found from any folder, and a user's folder cannot shadow what it imports.
+        process = await anyio.open_process([sys.executable, "-P", str(_CHILD)], stderr=complaints)
+    except BaseException:
+        complaints.close()
+        raise
+    return _Child(process=process, complaints=complaints)
+
+
+async def _ready(children: list[_Child], *, settings: dict[str, object], within: float) -> tuple[str, ...]:
+    """The base URLs of all, which load their models at the same time while they are waited for in turn."""
+    current = children[0]
+    try:
+        with anyio.fail_after(within):
+            for current in children:
+                await current.stdin.send(json.dumps(settings).encode() + b"\n")
+            return tuple([await _base_url(current := child) for child in children])
+    except TimeoutError:
+        reason = f"was not ready after {within:g} s"
+    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        reason = "ended before it was ready"
+    raise LocalServerFailed(f"the local model server for {settings['model']} {reason}:\n{_tail(current)}")
+
+
+async def _base_url(child: _Child) -> str:
+    line = b""
+    while not line.endswith(b"\n"):
+        line += await child.stdout.receive()
+    return f"{json.loads(line)['url']}/v1"
+
+
+def _tail(child: _Child) -> str:
+    size = child.complaints.seek(0, 2)
+    child.complaints.seek(max(0, size - _TAIL))
+    return child.complaints.read().decode(errors="replace").strip() or "(it said nothing)"
+
+
+async def _end(children: list[_Child]) -> None:
+    """All at once by the end of their input, then whoever is still there by force; none is left, none unreaped."""
+    for child in children:
+        await child.stdin.aclose()
+    with anyio.move_on_after(_ENDS_BY_ITSELF_WITHIN):
+        for child in children:
+            await child.process.wait()
+    for child in children:
+        if child.process.returncode is None:
+            child.process.kill()  # it holds nothing that could be lost
+        await child.process.aclose()
+        child.complaints.close()
