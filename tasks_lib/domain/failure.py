@@ -55,6 +55,7 @@ class FailureKind(Enum):
     FORBIDDEN = "forbidden"
     UNKNOWN_MODEL = "unknown_model"
     OUT_OF_CREDIT = "out_of_credit"
+    CANCELLED = "cancelled"  # the batch was ended while the row was under way
 
     @property
     def budget(self) -> Budget | None:
@@ -87,6 +88,7 @@ _RULES = {
     FailureKind.FORBIDDEN: _Rule(None, another_model=False, ends_batch=True),
     FailureKind.UNKNOWN_MODEL: _Rule(None, another_model=False, ends_batch=True),
     FailureKind.OUT_OF_CREDIT: _Rule(None, another_model=False, ends_batch=True),
+    FailureKind.CANCELLED: _Rule(None, another_model=False, ends_batch=False),
 }
 
 

@@ -35,6 +35,7 @@ class Limits:
     tokens_per_minute: int | None = None  # input and output together
     in_flight: int | None = None  # calls at the same time
     max_cost: Decimal | None = None  # dollars for one batch
+    max_failures: int | None = None  # failed rows after which a batch stops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

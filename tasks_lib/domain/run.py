@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 
-from tasks_lib.domain.failure import Failure
+from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.output import Answer
 from tasks_lib.domain.plan import Plan
@@ -20,6 +20,7 @@ class Status(Enum):
 
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"  # the batch ended before the row did; it will be asked again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,22 +83,33 @@ class RunData:
 
 
 def conclude(
-    plan: Plan, attempts: Sequence[Attempt], *, created_at: datetime, finished_at: datetime
+    plan: Plan,
+    attempts: Sequence[Attempt],
+    *,
+    created_at: datetime,
+    finished_at: datetime,
+    cut_short: Failure | None = None,
 ) -> TaskRun:
-    """The run that a plan and its attempts make."""
+    """The run that a plan and its attempts make; `cut_short` says why it ended before it was over."""
     last = attempts[-1] if attempts else None
-    answer = last.answer if last else None
-    failure = last.failure if last else plan.problem
+    answer = last.answer if last and cut_short is None else None
+    failure = cut_short or (last.failure if last else plan.problem)
     return TaskRun(
         plan=plan,
         attempts=tuple(attempts),
-        status=Status.COMPLETED if failure is None else Status.FAILED,
+        status=_status(failure),
         answer=answer,
         failure=failure,
         created_at=created_at,
         finished_at=finished_at,
         data=run_data(attempts, failure=failure),
     )
+
+
+def _status(failure: Failure | None) -> Status:
+    if failure is None:
+        return Status.COMPLETED
+    return Status.CANCELLED if failure.kind is FailureKind.CANCELLED else Status.FAILED
 
 
 def run_data(attempts: Sequence[Attempt], *, failure: Failure | None) -> RunData:

@@ -39,6 +39,15 @@ class ModelChoice:
     model: Model
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
 
+    @property
+    def most_output_tokens(self) -> int | None:
+        """The longest answer that the parameters allow; None if they set no bound."""
+        for name in ("max_tokens", "max_completion_tokens"):
+            value = self.parameters.get(name)
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:

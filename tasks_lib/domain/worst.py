@@ -1,0 +1,31 @@
+"""The most that a call can cost, known before it is made."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import orjson
+
+from tasks_lib.domain.output import Output
+from tasks_lib.domain.plan import Message
+from tasks_lib.domain.pricing import PriceList, cost_of
+from tasks_lib.domain.task import ModelChoice
+from tasks_lib.domain.usage import Usage
+
+_A_MESSAGE = 16  # tokens that a message's frame takes, generously
+_A_REQUEST = 64
+
+
+def worst_cost(
+    messages: Sequence[Message], choice: ModelChoice, output: Output, prices: PriceList
+) -> Decimal | None:
+    """Dollars for a call whose every byte is a token and whose answer is as long as allowed.
+
+    None if the answer's length is not bounded by the parameters.
+    """
+    most_output = choice.most_output_tokens
+    if most_output is None:
+        return None
+    schema = len(orjson.dumps(output.schema)) * 2 if output.schema is not None else 0
+    most_input = _A_REQUEST + schema + sum(_A_MESSAGE + len(message.text.encode()) for message in messages)
+    usage = Usage(input_tokens=most_input, output_tokens=most_output)
+    return max(cost_of(usage, step) for _, step in prices.steps)

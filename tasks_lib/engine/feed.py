@@ -1,0 +1,61 @@
+"""One stream of plans for many workers."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+
+import anyio
+from anyio.abc import TaskGroup
+
+from tasks_lib.domain.plan import Plan
+
+Fetch = Callable[[], Awaitable[Sequence[Plan] | None]]
+"""Gives the next stretch of plans, which may be empty; None at the end."""
+
+
+class Feed:
+    """Hands out plans one at a time and has the next stretch fetched while the last one is used.
+
+    At most two stretches are in memory: the one in use and the next.
+    """
+
+    def __init__(self, fetch: Fetch) -> None:
+        """Draw from what `fetch` gives."""
+        self._fetch = fetch
+        self._ready: deque[Plan] = deque()
+        self._lock = anyio.Lock()
+        self._send, self._receive = anyio.create_memory_object_stream[Sequence[Plan]](0)
+        self._tasks: TaskGroup
+
+    async def __aenter__(self) -> "Feed":
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._fetch_ahead)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._tasks.cancel_scope.cancel()
+        try:
+            return await self._tasks.__aexit__(kind, error, trace)
+        finally:
+            self._receive.close()
+
+    async def draw(self) -> Plan | None:
+        """The next plan, or None at the end."""
+        while not self._ready:
+            async with self._lock:
+                if self._ready:
+                    break
+                try:
+                    self._ready.extend(await self._receive.receive())
+                except anyio.EndOfStream:
+                    return None
+        return self._ready.popleft()
+
+    async def _fetch_ahead(self) -> None:
+        async with self._send:
+            while (stretch := await self._fetch()) is not None:
+                if stretch:
+                    await self._send.send(stretch)

@@ -1,0 +1,75 @@
+"""Admission to one provider account: who may call now, in the order in which they came."""
+
+import anyio
+
+from tasks_lib.domain.job import Limits
+from tasks_lib.engine.pace import Pace
+
+
+class Gate:
+    """Requests and tokens a minute, calls in flight, and pauses that the provider asked for: one decision.
+
+    First come, first served: only the head of the queue is looked at, and it alone waits on a timer. Who
+    comes when nobody waits and everything allows it passes at once.
+    """
+
+    def __init__(self, limits: Limits, *, now: float) -> None:
+        """Open for a provider's limits; `now` is the event loop's clock."""
+        self._most_in_flight = limits.in_flight
+        self._requests = Pace(limits.requests_per_minute, now=now) if limits.requests_per_minute else None
+        self._tokens = Pace(limits.tokens_per_minute, now=now) if limits.tokens_per_minute else None
+        self._closed_until = now
+        self._turn = anyio.Lock(fast_acquire=True)  # held by the head of the queue; first in, first out
+        self._changed = anyio.Event()  # something may now pass that could not
+        self.in_flight = 0
+        self.waiting = 0
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a forecast of tokens matters."""
+        return self._tokens is not None
+
+    def closed_for(self) -> float:
+        """Seconds for which nobody is let in, because the provider asked for it."""
+        return max(0.0, self._closed_until - anyio.current_time())
+
+    async def enter(self, *, tokens: float = 0.0) -> None:
+        """Wait for leave to have one call in flight that is likely to use so many tokens."""
+        self.waiting += 1
+        try:
+            async with self._turn:
+                while (wait := self._wait(tokens)) > 0:
+                    self._changed = anyio.Event()
+                    with anyio.move_on_after(wait):
+                        await self._changed.wait()
+                now = anyio.current_time()
+                if self._requests is not None:
+                    self._requests.take(1, now=now)
+                if self._tokens is not None:
+                    self._tokens.take(tokens, now=now)
+                self.in_flight += 1
+        finally:
+            self.waiting -= 1
+
+    def leave(self, *, tokens: float = 0.0, used: float | None = None) -> None:
+        """End a call that entered with so many tokens; `used` settles them, None leaves them taken."""
+        self.in_flight -= 1
+        if self._tokens is not None and used is not None:
+            self._tokens.settle(taken=tokens, used=used)
+        self._changed.set()
+
+    def hold_off(self, seconds: float) -> None:
+        """Let nobody in for so long; a longer pause that is under way stands."""
+        self._closed_until = max(self._closed_until, anyio.current_time() + seconds)
+
+    def _wait(self, tokens: float) -> float:
+        """Seconds until the head may pass, for all that is known now."""
+        if self._most_in_flight is not None and self.in_flight >= self._most_in_flight:
+            return float("inf")  # until a call ends
+        now = anyio.current_time()
+        wait = self._closed_until - now
+        if self._requests is not None:
+            wait = max(wait, self._requests.delay(1, now=now))
+        if self._tokens is not None:
+            wait = max(wait, self._tokens.delay(tokens, now=now))
+        return wait
