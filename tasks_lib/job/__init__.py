@@ -1,0 +1,1 @@
+"""Floor 4: puts the parts together: check, run, resume, export."""

@@ -1,0 +1,126 @@
+"""The counts of a batch: while it runs, and when it is over."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+
+from tasks_lib.domain.run import Status, TaskRun
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What a batch has come to so far; whoever shows a batch reads it while others write.
+
+    `completed + failed + skipped + cancelled` never exceeds `rows`, and makes it at the end.
+    """
+
+    rows: int = 0  # that the batch is about
+    completed: int = 0
+    failed: int = 0
+    skipped: int = 0  # answered by an earlier batch, or left out by --retry-failed
+    durable: int = 0  # of the completed and failed ones: committed to the ledger
+    calls: int = 0
+    retries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = Decimal(0)  # dollars that are known
+    calls_of_unknown_cost: int = 0
+    failures: Counter[str] = field(default_factory=Counter[str])  # failed rows by kind
+    last_failure: str | None = None
+
+    @property
+    def settled(self) -> int:
+        """Rows of which nothing more is to be done."""
+        return self.completed + self.failed + self.skipped
+
+    def add(self, task_run: TaskRun) -> None:
+        """Count a task run that is over."""
+        data = task_run.data
+        self.calls += len(task_run.attempts)
+        self.retries += data.llm_retries
+        self.input_tokens += data.input_tokens
+        self.output_tokens += data.output_tokens
+        for attempt in task_run.attempts:
+            if attempt.cost is None:
+                self.calls_of_unknown_cost += 1
+            else:
+                self.cost += attempt.cost
+        if task_run.status is Status.COMPLETED:
+            self.completed += 1
+        elif task_run.status is Status.FAILED and task_run.failure is not None:
+            self.failed += 1
+            self.failures[task_run.failure.kind.value] += 1
+            self.last_failure = task_run.failure.reason
+
+
+class Outcome(Enum):
+    """How a batch ended; its name is the batch's status in the ledger."""
+
+    COMPLETED = "completed"
+    COMPLETED_WITH_FAILURES = "completed_with_failures"
+    STOPPED = "stopped"  # by a limit: money, failures, a full disk
+    REFUSED = "refused"  # by the provider: key, permission, model, credit
+    INTERRUPTED = "interrupted"
+
+    @property
+    def exit_code(self) -> int:
+        """What a program that ran the batch ends with."""
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES = {
+    Outcome.COMPLETED: 0,
+    Outcome.COMPLETED_WITH_FAILURES: 1,
+    Outcome.STOPPED: 3,
+    Outcome.REFUSED: 4,
+    Outcome.INTERRUPTED: 130,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How a batch ended; the four counts add up to `rows`."""
+
+    batch_id: str
+    job: str
+    outcome: Outcome
+    reason: str | None  # of an outcome that is not completed
+    rows: int
+    completed: int
+    failed: int
+    skipped: int
+    cancelled: int  # never begun, or cut short; the next run takes them up
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal  # dollars that are known
+    calls_of_unknown_cost: int
+    seconds: float
+    failures: dict[str, int]  # failed rows by kind
+    ledger: Path | None
+    output: Path | None  # written by this batch; None if none was
+
+    def as_json(self) -> dict[str, object]:
+        """What `--json` prints."""
+        return {
+            "batch_id": self.batch_id,
+            "job": self.job,
+            "outcome": self.outcome.value,
+            "reason": self.reason,
+            "rows": self.rows,
+            "completed": self.completed,
+            "failed": self.failed,
+            "skipped": self.skipped,
+            "cancelled": self.cancelled,
+            "calls": self.calls,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost": str(self.cost),
+            "calls_of_unknown_cost": self.calls_of_unknown_cost,
+            "seconds": round(self.seconds, 3),
+            "failures": self.failures,
+            "ledger": str(self.ledger) if self.ledger else None,
+            "output": str(self.output) if self.output else None,
+        }
