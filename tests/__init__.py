@@ -1,0 +1,1 @@
+"""The tests, and the pretend provider they share with the benchmarks."""

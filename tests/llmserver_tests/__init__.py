@@ -1,0 +1,1 @@
+"""The server that the other tests lean on is tested itself."""
