@@ -42,8 +42,8 @@ class Feed:
         finally:
             self._receive.close()
 
-    async def draw(self) -> Plan | None:
-        """The next plan, or None at the end."""
+    async def has_any(self) -> bool:
+        """Whether there is a plan to be drawn; waits until that is known."""
         while not self._ready:
             async with self._lock:
                 if self._ready:
@@ -51,8 +51,12 @@ class Feed:
                 try:
                     self._ready.extend(await self._receive.receive())
                 except anyio.EndOfStream:
-                    return None
-        return self._ready.popleft()
+                    return False
+        return True
+
+    async def draw(self) -> Plan | None:
+        """The next plan, or None at the end."""
+        return self._ready.popleft() if self._ready or await self.has_any() else None
 
     async def _fetch_ahead(self) -> None:
         async with self._send:

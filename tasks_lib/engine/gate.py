@@ -6,6 +6,9 @@ from tasks_lib.domain.job import Limits
 from tasks_lib.engine.pace import Pace
 
 
+AT_ONCE = 32  # calls in flight where nothing else is said
+
+
 class Gate:
     """Requests and tokens a minute, calls in flight, and pauses that the provider asked for: one decision.
 
@@ -15,7 +18,7 @@ class Gate:
 
     def __init__(self, limits: Limits, *, now: float) -> None:
         """Open for a provider's limits; `now` is the event loop's clock."""
-        self._most_in_flight = limits.in_flight
+        self.most_in_flight = limits.in_flight or AT_ONCE
         self._requests = Pace(limits.requests_per_minute, now=now) if limits.requests_per_minute else None
         self._tokens = Pace(limits.tokens_per_minute, now=now) if limits.tokens_per_minute else None
         self._closed_until = now
@@ -64,7 +67,7 @@ class Gate:
 
     def _wait(self, tokens: float) -> float:
         """Seconds until the head may pass, for all that is known now."""
-        if self._most_in_flight is not None and self.in_flight >= self._most_in_flight:
+        if self.in_flight >= self.most_in_flight:
             return float("inf")  # until a call ends
         now = anyio.current_time()
         wait = self._closed_until - now

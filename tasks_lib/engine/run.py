@@ -77,7 +77,7 @@ class Engine:
         self._at_once = 0
         self._awake = 0  # workers that are not waiting for a backoff to end
         self._asleep = 0  # those that are
-        self._spare: Callable[[], None]  # starts another worker
+        self._spare: Callable[[], object]  # starts another worker
 
     async def run(self, draw: Draw, *, at_once: int) -> None:
         """Run what is drawn until nothing is left or the stop is called; so many rows at once.

@@ -13,6 +13,7 @@ class Why(Enum):
     INTERRUPTED = "interrupted"  # somebody asked for it
     MONEY = "money"
     FAILURES = "failures"
+    LEDGER = "ledger"  # it cannot take any more, as on a full disk
     REFUSED = "refused"  # the provider does not let us in, or does not know what we ask for
 
 

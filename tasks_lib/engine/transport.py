@@ -53,7 +53,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         builder = (
             self._client.request(request.method, str(request.url))
             .headers(request.headers.multi_items())
-            .body_bytes(request.content)
+            .body_bytes(await request.aread())
             .timeout(self._timeout)
         )
         try:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 
+from tasks_lib.domain.job import Job
 from tasks_lib.domain.run import Status, TaskRun
 
 
@@ -16,11 +17,13 @@ class Tally:
     `completed + failed + skipped + cancelled` never exceeds `rows`, and makes it at the end.
     """
 
+    batch_id: str | None = None  # once it has begun
     rows: int = 0  # that the batch is about
     completed: int = 0
     failed: int = 0
     skipped: int = 0  # answered by an earlier batch, or left out by --retry-failed
-    durable: int = 0  # of the completed and failed ones: committed to the ledger
+    durable_completed: int = 0  # of the completed ones: committed to the ledger
+    durable_failed: int = 0
     calls: int = 0
     retries: int = 0
     input_tokens: int = 0
@@ -36,7 +39,7 @@ class Tally:
         return self.completed + self.failed + self.skipped
 
     def add(self, task_run: TaskRun) -> None:
-        """Count a task run that is over."""
+        """Count a task run that is over; a cancelled one counts with its calls alone."""
         data = task_run.data
         self.calls += len(task_run.attempts)
         self.retries += data.llm_retries
@@ -63,6 +66,12 @@ class Outcome(Enum):
     STOPPED = "stopped"  # by a limit: money, failures, a full disk
     REFUSED = "refused"  # by the provider: key, permission, model, credit
     INTERRUPTED = "interrupted"
+    CRASHED = "failed"  # by a fault of the program's own; the error is raised as well
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every row came to its end."""
+        return self in {Outcome.COMPLETED, Outcome.COMPLETED_WITH_FAILURES}
 
     @property
     def exit_code(self) -> int:
@@ -76,6 +85,7 @@ _EXIT_CODES = {
     Outcome.STOPPED: 3,
     Outcome.REFUSED: 4,
     Outcome.INTERRUPTED: 130,
+    Outcome.CRASHED: 70,
 }
 
 
@@ -83,7 +93,7 @@ _EXIT_CODES = {
 class Summary:
     """How a batch ended; the four counts add up to `rows`."""
 
-    batch_id: str
+    batch_id: str | None  # None: it never began
     job: str
     outcome: Outcome
     reason: str | None  # of an outcome that is not completed
@@ -99,8 +109,34 @@ class Summary:
     calls_of_unknown_cost: int
     seconds: float
     failures: dict[str, int]  # failed rows by kind
-    ledger: Path | None
+    ledger: Path
     output: Path | None  # written by this batch; None if none was
+
+    @classmethod
+    def of(
+        cls, tally: Tally, *, job: Job, outcome: Outcome, reason: str | None, seconds: float, output: Path | None
+    ) -> "Summary":
+        """The summary of a batch that has ended; only what is durable counts as done."""
+        return cls(
+            batch_id=tally.batch_id,
+            job=job.name,
+            outcome=outcome,
+            reason=reason,
+            rows=tally.rows,
+            completed=tally.durable_completed,
+            failed=tally.durable_failed,
+            skipped=tally.skipped,
+            cancelled=tally.rows - tally.durable_completed - tally.durable_failed - tally.skipped,
+            calls=tally.calls,
+            input_tokens=tally.input_tokens,
+            output_tokens=tally.output_tokens,
+            cost=tally.cost,
+            calls_of_unknown_cost=tally.calls_of_unknown_cost,
+            seconds=seconds,
+            failures=dict(tally.failures.most_common()),
+            ledger=job.ledger,
+            output=output,
+        )
 
     def as_json(self) -> dict[str, object]:
         """What `--json` prints."""
@@ -121,6 +157,6 @@ class Summary:
             "calls_of_unknown_cost": self.calls_of_unknown_cost,
             "seconds": round(self.seconds, 3),
             "failures": self.failures,
-            "ledger": str(self.ledger) if self.ledger else None,
+            "ledger": str(self.ledger),
             "output": str(self.output) if self.output else None,
         }

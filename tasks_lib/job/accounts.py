@@ -1,0 +1,65 @@
+"""Opens the accounts that a batch calls: transports, gates, and the local model's servers."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import anyio
+import httpx
+
+from tasks_lib.domain.job import Limits
+from tasks_lib.domain.provider import Provider
+from tasks_lib.engine.gate import Gate
+from tasks_lib.engine.run import Account
+from tasks_lib.engine.transport import PooledTransport
+from tasks_lib.job.setup import LOCAL, Setup
+from tasks_lib.local import LOCAL_BASE_URL, LocalTransport, local_model, local_servers
+from tasks_lib.providers.openai import OpenAI
+
+@asynccontextmanager
+async def open_accounts(
+    setup: Setup, *, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[Mapping[str, Account]]:
+    """The accounts of every provider that the job calls, by name; a transport given stands for all networks.
+
+    Local servers are started here, and are gone on the way out.
+    """
+    secrets = setup.secrets()
+    async with AsyncExitStack() as stack:
+        accounts: dict[str, Account] = {}
+        for name, key in secrets.items():
+            provider = setup.providers[name]
+            pool = transport or await stack.enter_async_context(PooledTransport(provider.timeouts))
+            limits = limits_for(provider, setup.job.limits)
+            if provider.protocol == LOCAL and transport is None:
+                model = next(model for model in setup.models if model.provider == name)
+                servers = await stack.enter_async_context(
+                    local_servers(
+                        model=local_model(model.name, model_path=provider.model_path),
+                        at_most=limits.in_flight,
+                    )
+                )
+                pool = await stack.enter_async_context(LocalTransport(pool, servers))
+                limits = replace(limits, in_flight=len(servers.urls))
+                provider = replace(provider, base_url=LOCAL_BASE_URL)
+            accounts[name] = Account(
+                provider=provider,
+                protocol=OpenAI(provider, key),
+                transport=pool,
+                gate=Gate(limits, now=anyio.current_time()),
+            )
+        yield accounts
+
+
+def limits_for(provider: Provider, job: Limits) -> Limits:
+    """The tighter of the provider's and the job's limit, each for itself."""
+    return Limits(
+        requests_per_minute=_tighter(provider.limits.requests_per_minute, job.requests_per_minute),
+        tokens_per_minute=_tighter(provider.limits.tokens_per_minute, job.tokens_per_minute),
+        in_flight=_tighter(provider.limits.in_flight, job.in_flight),
+    )
+
+
+def _tighter(one: int | None, other: int | None) -> int | None:
+    given = [limit for limit in (one, other) if limit is not None]
+    return min(given) if given else None
