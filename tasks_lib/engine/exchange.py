@@ -22,7 +22,9 @@ async def have(exchange: Exchange, transport: httpx.AsyncBaseTransport) -> Reply
         except httpx.RequestError as error:
             exchange.close()
             return failure_of(error)
-        if "date" not in response.headers:  # a Retry-After that is a date is measured against it
+        if (
+            response.status_code != 200 and "date" not in response.headers
+        ):  # Retry-After may be measured by it
             response.headers["date"] = format_datetime(datetime.now(UTC), usegmt=True)
         try:
             request = exchange.send(response)

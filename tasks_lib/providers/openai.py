@@ -51,6 +51,7 @@ class OpenAI:
         if key is not None:
             headers["authorization"] = f"Bearer {key.reveal()}"
         self._headers = httpx.Headers(headers)
+        self._formats: dict[int, tuple[Mapping[str, JsonValue], JsonValue]] = {}
         self._timeout = {
             "connect": provider.timeouts.connect,
             "read": provider.timeouts.total,
@@ -85,14 +86,7 @@ class OpenAI:
     def _ask_for_json(self, body: dict[str, JsonValue], output: Output) -> None:
         way = self._provider.structured_output
         if way == "json_schema" and output.schema is not None:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {
-                    "name": "answer",
-                    "schema": output.schema,
-                    "strict": fits_strict_mode(output.schema),
-                },
-            }
+            body["response_format"] = self._schema_format(output.schema)
             return
         if way != "prompt":
             body["response_format"] = {"type": "json_object"}
@@ -102,6 +96,16 @@ class OpenAI:
         messages = body["messages"]
         assert isinstance(messages, list)  # noqa: S101  # made above; tells mypy
         messages.insert(0, {"role": "system", "content": told})
+
+    def _schema_format(self, schema: Mapping[str, JsonValue]) -> JsonValue:
+        """The response format that asks for a schema, made once for all rows of a task."""
+        known = self._formats.get(id(schema))
+        if known is not None and known[0] is schema:
+            return known[1]
+        told: JsonValue = {"name": "answer", "schema": schema, "strict": fits_strict_mode(schema)}
+        made: JsonValue = {"type": "json_schema", "json_schema": told}
+        self._formats[id(schema)] = (schema, made)  # holding the schema keeps its id from being another's
+        return made
 
     def _meaning(self, response: httpx.Response) -> Reply | Failure:
         """What a response says; the key, should it be echoed, is blotted out."""
