@@ -1,0 +1,1 @@
+"""Benchmarks: this product beside the bare transport and its peers."""
