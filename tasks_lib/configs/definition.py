@@ -1,0 +1,112 @@
+"""The whole of a job in JSON, as the ledger keeps it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.job import Destination, Job, Limits, Source
+from tasks_lib.domain.retries import Retries
+from tasks_lib.domain.task import ModelChoice, Revision, Task
+from tasks_lib.domain.template import Template
+
+_LOGIN: Final = re.compile(r"(?<=://)[^/\s@'\"]*(?=@)")
+_PASSWORD: Final = re.compile(r"(?i)\b(password|secret|token|key_id)(\s*=?\s*)('[^']*'|[^\s;,)']+)")
+
+
+def definition_of(job: Job) -> Mapping[str, JsonValue]:
+    """Everything that decides what a batch of this job does, with its defaults, and no login.
+
+    Keys are called as in the job file; the task stands in full in place of its path.
+    """
+    labels = job.labels
+    return {
+        "job": job.name,
+        "task": _task(job.task),
+        "source": _source(job.source),
+        "inputs": dict(job.inputs),
+        "reporting_group": _text(labels.reporting_group),
+        "reference": _text(labels.reference),
+        "context_id": _text(labels.context_id),
+        "metadata": {name: template.source for name, template in labels.metadata.items()},
+        "limits": _limits(job.limits),
+        "retries": _retries(job.retries),
+        "ledger": str(job.ledger),
+        "output": _destination(job.output),
+        "expected": dict(job.expected),
+        "revision": job.revision_tag,
+        "seed": job.seed,
+    }
+
+
+def without_logins(text: str) -> str:
+    """A query or address without what it logs in with."""
+    return _PASSWORD.sub(r"\1\2***", _LOGIN.sub("***", text))
+
+
+def _task(task: Task) -> Mapping[str, JsonValue]:
+    return {
+        "task": task.name,
+        "description": task.description,
+        "output": {"modality": task.output.modality.value, "schema": task.output.schema},
+        "revisions": [_revision(revision) for revision in task.revisions],
+    }
+
+
+def _revision(revision: Revision) -> Mapping[str, JsonValue]:
+    primary, *fallback = _models(revision.models)
+    return {
+        "tag": revision.tag,
+        "weight": revision.weight,
+        "fingerprint": revision.fingerprint,
+        "system_prompt": _text(revision.system_prompt),
+        "user_prompt": revision.user_prompt.source,
+        **primary,
+        "fallback": list(fallback),
+    }
+
+
+def _models(choices: Sequence[ModelChoice]) -> list[Mapping[str, JsonValue]]:
+    return [{"model": str(choice.model), "parameters": dict(choice.parameters)} for choice in choices]
+
+
+def _source(source: Source) -> Mapping[str, JsonValue]:
+    return {
+        "path": None if source.path is None else str(source.path),
+        "query": None if source.query is None else without_logins(source.query),
+        "format": source.format,
+        "key": source.key,
+        "delimiter": source.delimiter,
+        "quote": source.quote,
+        "encoding": source.encoding,
+    }
+
+
+def _destination(output: Destination | None) -> Mapping[str, JsonValue] | None:
+    if output is None:
+        return None
+    return {"path": str(output.path), "format": output.format, "table": output.table}
+
+
+def _limits(limits: Limits) -> Mapping[str, JsonValue]:
+    return {
+        "requests_per_minute": limits.requests_per_minute,
+        "tokens_per_minute": limits.tokens_per_minute,
+        "in_flight": limits.in_flight,
+        "max_cost": None if limits.max_cost is None else str(limits.max_cost),
+        "max_failures": limits.max_failures,
+    }
+
+
+def _retries(retries: Retries) -> Mapping[str, JsonValue]:
+    return {
+        "rate_limited": retries.rate_limited,
+        "transient": retries.transient,
+        "content": retries.content,
+        "wait_initial": retries.wait_initial,
+        "wait_max": retries.wait_max,
+    }
+
+
+def _text(template: Template | None) -> str | None:
+    return None if template is None else template.source

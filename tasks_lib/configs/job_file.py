@@ -1,0 +1,157 @@
+"""What a job file may say."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
+
+from tasks_lib.configs.fields import (
+    MAPPING,
+    TEXT,
+    Count,
+    Dollars,
+    Keys,
+    Label,
+    Name,
+    Seconds,
+    Text,
+    Tries,
+    kind_of,
+)
+
+
+class LimitsFile(Keys):
+    """What must never be passed."""
+
+    requests_per_minute: Count | None = Field(default=None, description="Calls begun in any minute")
+    tokens_per_minute: Count | None = Field(
+        default=None, description="Tokens of any minute, input and output together"
+    )
+    in_flight: Count | None = Field(default=None, description="Calls at the same time")
+    max_cost: Dollars | None = Field(default=None, description="Dollars for one batch")
+    max_failures: Count | None = Field(default=None, description="Failed rows after which a batch stops")
+
+
+class RetriesFile(Keys):
+    """Further tries a model gets after its first, and the waits between."""
+
+    rate_limited: Tries = Field(default=8, description="Tries after the provider said: too many requests")
+    transient: Tries = Field(default=4, description="Tries after a timeout, a lost connection or a 5xx")
+    content: Tries = Field(default=2, description="Tries after an answer that does not meet the schema")
+    wait_initial: Seconds = Field(default=1.0, description="The longest first wait, in seconds; it doubles")
+    wait_max: Seconds = Field(default=60.0, description="The longest wait, in seconds")
+
+
+def _tab(value: object) -> object:
+    return "\t" if value in ("\\t", "tab") else value
+
+
+class SourceFile(Keys):
+    """Where the rows come from."""
+
+    path: Text | None = Field(
+        default=None, description="The file, relative to this one: .csv, .parquet or .jsonl"
+    )
+    query: Text | None = Field(default=None, description="In place of a file: SQL that DuckDB answers")
+    format: Literal["csv", "parquet", "jsonl"] | None = Field(
+        default=None, description="The file's format, where its name does not tell"
+    )
+    key: Text | None = Field(
+        default=None, description="The column that names a row; without it the row's content is its name"
+    )
+    delimiter: (
+        Annotated[
+            str, BeforeValidator(_tab), Field(min_length=1, max_length=1), WithJsonSchema({"type": "string"})
+        ]
+        | None
+    ) = Field(default=None, description="What parts a CSV's fields; by default it is found in the file")
+    quote: Annotated[str, Field(min_length=1, max_length=1)] = Field(
+        default='"', description="What a CSV's fields are quoted with"
+    )
+    encoding: Text = Field(default="utf-8", description="A CSV's encoding")
+
+
+class DestinationFile(Keys):
+    """Where the enriched rows go."""
+
+    path: Text = Field(description="The file, relative to this one: .csv, .parquet, .jsonl or .duckdb")
+    format: Literal["csv", "parquet", "jsonl", "duckdb"] | None = Field(
+        default=None, description="The file's format, where its name does not tell"
+    )
+    table: Text | None = Field(
+        default=None, description="The table of a DuckDB file; by default the job's name"
+    )
+
+
+class JobFile(Keys):
+    """This task over that source, into that ledger, under these limits."""
+
+    job: Name | None = Field(default=None, description="The job's name; by default the file's")
+    description: str | None = Field(default=None, description="For people")
+    task: Text = Field(description="Path of the task file, relative to this one")
+    source: Annotated[
+        Annotated[Text, Tag(TEXT)] | Annotated[SourceFile, Tag(MAPPING)], Discriminator(kind_of)
+    ] = Field(description="Where the rows come from: the path of a file, or path, key and format")
+    inputs: dict[str, Text] = Field(
+        default_factory=dict,
+        description="placeholder: column. A placeholder that is not named takes the column of its name",
+    )
+    reporting_group: Label | None = Field(
+        default=None,
+        description="To whose account a row goes: a constant, a template such as '{{customer}}', or a "
+        "column; at most 64 characters",
+    )
+    reference: Label | None = Field(
+        default=None,
+        description="What a row's run is called: constant, template or column; at most 64 characters",
+    )
+    context_id: Label | None = Field(
+        default=None,
+        description="To what a row's run belongs: constant, template or column; at most 64 characters",
+    )
+    metadata: dict[str, Label] = Field(
+        default_factory=dict,
+        description="Up to 16 further labels; names of at most 16 characters, values of at most 512",
+    )
+    limits: LimitsFile = Field(default_factory=LimitsFile, description="What must never be passed")
+    retries: RetriesFile = Field(
+        default_factory=RetriesFile, description="Further tries by the kind of failure, and their waits"
+    )
+    ledger: Text = Field(
+        default="rowmill.duckdb",
+        description="Path of the ledger, relative to this file; beside it by default",
+    )
+    output: (
+        Annotated[
+            Annotated[Text, Tag(TEXT)] | Annotated[DestinationFile, Tag(MAPPING)], Discriminator(kind_of)
+        ]
+        | None
+    ) = Field(
+        default=None, description="Where the enriched rows go: the path of a file, or path, format and table"
+    )
+    expected: dict[str, Text] = Field(
+        default_factory=dict, description="answer's field: column with the right value, to measure accuracy"
+    )
+    revision: Text | None = Field(
+        default=None, description="Tag of the one revision to use; by default all, by their weights"
+    )
+    seed: Text | None = Field(
+        default=None, description="Decides which row gets which revision; the task's name by default"
+    )
+    providers: Text | None = Field(
+        default=None,
+        description="Path of a providers file; by default a providers.yaml here or one folder up",
+    )
+    prices: Text | None = Field(
+        default=None,
+        description="Path of a prices file; by default a prices.yaml here or one folder up",
+    )
+
+
+def source_of(file: JobFile) -> SourceFile:
+    """Where the rows come from, in whichever of the two ways the file tells it."""
+    return SourceFile(path=file.source) if isinstance(file.source, str) else file.source
+
+
+def output_of(file: JobFile) -> DestinationFile | None:
+    """Where the enriched rows go, in whichever of the two ways the file tells it."""
+    return DestinationFile(path=file.output) if isinstance(file.output, str) else file.output

@@ -1,0 +1,348 @@
+"""A job file, and the task file it names, as a job."""
+
+import codecs
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from tasks_lib.configs.definition import definition_of
+from tasks_lib.configs.document import Document, Trail, read_document
+from tasks_lib.configs.fields import Column
+from tasks_lib.configs.job_file import JobFile, output_of, source_of
+from tasks_lib.configs.overrides import overridden
+from tasks_lib.configs.paths import path_from, shown
+from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, nearest, quoted
+from tasks_lib.configs.providers import limits_of, provider_names
+from tasks_lib.configs.tasks import TaskDocument, read_task
+from tasks_lib.configs.validation import name_of, validated
+from tasks_lib.domain.job import Destination, Job, Labels, Source
+from tasks_lib.domain.plan import LONGEST_LABEL, LONGEST_METADATA, MOST_METADATA
+from tasks_lib.domain.retries import Retries
+from tasks_lib.domain.task import Task
+from tasks_lib.domain.template import Template
+
+_Read = TypeVar("_Read")
+
+LONGEST_METADATA_NAME: Final = 16  # characters, as Parallel's task API has it
+
+_SOURCE_FORMATS: Final = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+_DESTINATION_FORMATS: Final = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".duckdb": "duckdb",
+}
+_LABELS: Final = ("reporting_group", "reference", "context_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _JobDocument:
+    job: Job
+    document: Document
+    task: TaskDocument
+
+
+def load_job(
+    path: Path,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    missing_source: Literal["refused", "allowed"] = "refused",
+) -> Job:
+    """The job in a YAML file, with its task, as flags of the command line change it.
+
+    For `overrides` see `overridden`. A source file that is not there is refused, unless the caller brings the
+    rows along or only looks into the ledger. A ConfigWarning tells of what is perhaps not what was meant.
+
+    Raises:
+        ConfigError: everything that is wrong with the job, the task and the providers file.
+    """
+    found = _read_job(path, overrides=overrides or {}, missing_source=missing_source)
+    found.task.warn()
+    return found.job
+
+
+def check_columns(
+    path: Path, columns: Sequence[str], *, overrides: Mapping[str, object] | None = None
+) -> None:
+    """Nothing, if a source with these columns has all that the job asks for.
+
+    Raises:
+        ConfigError: the columns that it has not, each where the job or its task names it.
+    """
+    found = _read_job(path, overrides=overrides or {}, missing_source="allowed")
+    problems = list(_column_problems(found, columns))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _read_job(
+    path: Path, *, overrides: Mapping[str, object], missing_source: Literal["refused", "allowed"]
+) -> _JobDocument:
+    document = overridden(read_document(path), overrides)
+    problems: list[Problem] = []
+    file = _gathered(problems, lambda: validated(document, JobFile))
+    providers = _gathered(problems, lambda: provider_names(path, overrides))
+    task = _gathered(problems, lambda: _task(document, providers))
+    if file is not None:
+        problems.extend(_job_problems(document, file, task, missing_source=missing_source))
+    if problems:
+        raise ConfigError(problems)
+    assert file is not None  # noqa: S101  # or there was a problem
+    assert task is not None  # noqa: S101  # as above
+    job = _job(path, document, file, task)
+    problems.extend(_clashes(document, job))
+    if problems:
+        raise ConfigError(problems)
+    return _JobDocument(job=job, document=document, task=task)
+
+
+def _gathered(problems: list[Problem], read: Callable[[], _Read]) -> _Read | None:
+    """What is read, or None when its problems were added to the others."""
+    try:
+        return read()
+    except ConfigError as error:
+        problems.extend(error.problems)
+        return None
+
+
+def _task(document: Document, providers: Collection[str] | None) -> TaskDocument | None:
+    told = document.value.get("task") if isinstance(document.value, dict) else None
+    if not isinstance(told, str) or not told:
+        return None  # which the job's own check tells
+    path = path_from(document.place(("task",)).folder, told)
+    if not path.is_file():
+        raise ConfigError([document.problem(("task",), f"there is no task file {shown(path)}")])
+    return read_task(path, providers=providers)
+
+
+def _job_problems(
+    document: Document,
+    file: JobFile,
+    task: TaskDocument | None,
+    *,
+    missing_source: Literal["refused", "allowed"],
+) -> Iterator[Problem]:
+    yield from _source_problems(document, file, missing_source=missing_source)
+    yield from _output_problems(document, file)
+    yield from _label_problems(document, file)
+    if file.retries.wait_max < file.retries.wait_initial:
+        yield document.problem(("retries", "wait_max"), "retries.wait_max is less than retries.wait_initial")
+    if task is not None:
+        yield from _task_problems(document, file, task.task)
+
+
+def _source_problems(
+    document: Document, file: JobFile, *, missing_source: Literal["refused", "allowed"]
+) -> Iterator[Problem]:
+    source = source_of(file)
+    if (source.path is None) == (source.query is None):
+        both = "has both" if source.path is not None else "has neither of"
+        yield document.problem(
+            ("source",), f"source {both} path and query", "One of them says where rows come from."
+        )
+        return
+    try:
+        codecs.lookup(source.encoding)
+    except LookupError:
+        message = f"source.encoding is unknown: {quoted(source.encoding)}"
+        yield document.problem(("source", "encoding"), message, "Try utf-8, cp1252 or latin-1.")
+    if source.delimiter is not None and source.delimiter == source.quote:
+        yield document.problem(("source", "quote"), "source.quote is the same as source.delimiter")
+    if source.path is None:
+        return
+    at: Trail = ("source", "path")
+    path = path_from(document.place(at).folder, source.path)
+    if source.format is None and path.suffix.lower() not in _SOURCE_FORMATS:
+        message = f"the name {quoted(path.name)} does not tell a format"
+        yield document.problem(at, message, "Say source.format: csv, parquet or jsonl.")
+    if missing_source == "refused" and not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not there"
+        yield document.problem(at, f"the source {shown(path)} {what}")
+
+
+def _output_problems(document: Document, file: JobFile) -> Iterator[Problem]:
+    output = output_of(file)
+    if output is None:
+        return
+    at: Trail = ("output", "path")
+    name = Path(output.path).name
+    chosen = output.format or _DESTINATION_FORMATS.get(Path(output.path).suffix.lower())
+    if chosen is None:
+        message = f"the name {quoted(name)} does not tell a format"
+        yield document.problem(
+            at, message, "Let it end in .csv, .parquet, .jsonl or .duckdb, or say output.format."
+        )
+    elif output.table is not None and chosen != "duckdb":
+        message = f"output.table is for a DuckDB file, and this is {chosen}"
+        yield document.problem(("output", "table"), message)
+
+
+def _label_problems(document: Document, file: JobFile) -> Iterator[Problem]:
+    for name in _LABELS:
+        label = getattr(file, name)
+        if label is not None:
+            yield from _too_long(document, (name,), label, longest=LONGEST_LABEL)
+    if len(file.metadata) > MOST_METADATA:
+        message = f"metadata has {len(file.metadata)} entries, {MOST_METADATA} are allowed"
+        yield document.problem(("metadata",), message)
+    for name, label in file.metadata.items():
+        if not 0 < len(name) <= LONGEST_METADATA_NAME:
+            message = (
+                f"the name {quoted(name)} has not 1 to {LONGEST_METADATA_NAME} characters, but {len(name)}"
+            )
+            yield document.key_problem(("metadata", name), message)
+        yield from _too_long(document, ("metadata", name), label, longest=LONGEST_METADATA)
+
+
+def _too_long(document: Document, trail: Trail, label: str | Column, *, longest: int) -> Iterator[Problem]:
+    template = _template(label)
+    length = sum(len(literal) for literal in template.literals)
+    if length > longest:
+        least = "" if template.is_constant else "at least "
+        name = ".".join(str(part) for part in trail)
+        yield document.problem(trail, f"{name} has {least}{length} characters, {longest} are allowed")
+
+
+def _task_problems(document: Document, file: JobFile, task: Task) -> Iterator[Problem]:
+    for placeholder in file.inputs:
+        if placeholder not in task.names:
+            message = f"the task has no placeholder {{{{{placeholder}}}}}"
+            remedy = did_you_mean(placeholder, task.names, plural="placeholders")
+            yield document.key_problem(("inputs", placeholder), message, remedy)
+    tags = [revision.tag for revision in task.revisions]
+    if file.revision is not None and file.revision not in tags:
+        message = f"the task has no revision {quoted(file.revision)}"
+        yield document.problem(("revision",), message, did_you_mean(file.revision, tags, plural="revisions"))
+    schema = task.output.schema or {}
+    fields = schema.get("properties")
+    if isinstance(fields, Mapping) and fields:
+        for field in file.expected:
+            if field not in fields:
+                message = f"the answer has no field {quoted(field)}"
+                remedy = did_you_mean(field, list(fields), plural="fields")
+                yield document.key_problem(("expected", field), message, remedy)
+
+
+def _clashes(document: Document, job: Job) -> Iterator[Problem]:
+    """Files that would be written over each other."""
+    ledger = job.ledger.resolve()
+    source = job.source.path.resolve() if job.source.path is not None else None
+    if job.output is not None:
+        output = job.output.path.resolve()
+        if output == source:
+            yield document.problem(("output",), "the output would be written over the source")
+        if output == ledger:
+            yield document.problem(("output",), "the output would be written over the ledger")
+    if ledger == source:
+        yield document.problem(("ledger",), "the ledger would be written over the source")
+
+
+def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> Job:
+    task = found.task
+    name = file.job or path.stem
+    job = Job(
+        name=name,
+        task=task,
+        source=_source(document, file),
+        inputs={placeholder: file.inputs.get(placeholder, placeholder) for placeholder in task.names},
+        labels=Labels(
+            reporting_group=_label(file.reporting_group),
+            reference=_label(file.reference),
+            context_id=_label(file.context_id),
+            metadata={key: _template(label) for key, label in file.metadata.items()},
+        ),
+        limits=limits_of(file.limits),
+        retries=Retries(
+            rate_limited=file.retries.rate_limited,
+            transient=file.retries.transient,
+            content=file.retries.content,
+            wait_initial=file.retries.wait_initial,
+            wait_max=file.retries.wait_max,
+        ),
+        ledger=path_from(document.place(("ledger",)).folder, file.ledger),
+        output=_destination(document, file, name=name),
+        expected=file.expected,
+        revision_tag=file.revision,
+        seed=file.seed or task.name,
+    )
+    return replace(job, definition=definition_of(job))
+
+
+def _source(document: Document, file: JobFile) -> Source:
+    source = source_of(file)
+    if source.path is None:
+        return Source(query=source.query, key=source.key, quote=source.quote, encoding=source.encoding)
+    path = path_from(document.place(("source", "path")).folder, source.path)
+    suffix = path.suffix.lower()
+    return Source(
+        path=path,
+        format=source.format or _SOURCE_FORMATS[suffix],
+        key=source.key,
+        delimiter=source.delimiter or ("\t" if suffix == ".tsv" else None),
+        quote=source.quote,
+        encoding=source.encoding,
+    )
+
+
+def _destination(document: Document, file: JobFile, *, name: str) -> Destination | None:
+    output = output_of(file)
+    if output is None:
+        return None
+    path = path_from(document.place(("output", "path")).folder, output.path)
+    chosen = output.format or _DESTINATION_FORMATS[path.suffix.lower()]
+    return Destination(path=path, format=chosen, table=(output.table or name) if chosen == "duckdb" else None)
+
+
+def _label(label: str | Column | None) -> Template | None:
+    return None if label is None or label == "" else _template(label)
+
+
+def _template(label: str | Column) -> Template:
+    if isinstance(label, str):
+        return Template.parse(label)
+    # Made by hand, since a column may be called what no placeholder can be.
+    return Template(f"{{{{{label.column}}}}}", ("", ""), (label.column,))
+
+
+def _column_problems(found: _JobDocument, columns: Sequence[str]) -> Iterator[Problem]:
+    job, document = found.job, found.document
+    for trail, column in _columns_named(job, document):
+        if column not in columns:
+            message = f"{name_of(trail)} names a column {quoted(column)}, which the source does not have"
+            yield document.problem(trail, message, did_you_mean(column, columns, plural="columns"))
+    told = document.value.get("inputs") or {}
+    for placeholder, column in job.inputs.items():
+        if placeholder not in told and column not in columns:
+            message = (
+                f"no column is called {quoted(placeholder)}, as the placeholder {{{{{placeholder}}}}} asks"
+            )
+            meant = nearest(placeholder, columns) or "COLUMN"
+            remedy = f"Say in the job which one it means, such as inputs: {{{placeholder}: {meant}}}."
+            yield found.task.document.problem(found.task.prompt_trail(placeholder), message, remedy)
+
+
+def _columns_named(job: Job, document: Document) -> Iterator[tuple[Trail, str]]:
+    if job.source.key is not None:
+        yield ("source", "key"), job.source.key
+    for placeholder, column in job.inputs.items():
+        if placeholder in (document.value.get("inputs") or {}):
+            yield ("inputs", placeholder), column
+    for name in _LABELS:
+        label: Template | None = getattr(job.labels, name)
+        for column in label.names if label is not None else ():
+            yield (name,), column
+    for name, template in job.labels.metadata.items():
+        for column in template.names:
+            yield ("metadata", name), column
+    for field, column in job.expected.items():
+        yield ("expected", field), column

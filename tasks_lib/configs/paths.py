@@ -1,0 +1,22 @@
+"""Where a path in a file leads, and how it is called in a message."""
+
+import os
+from pathlib import Path
+
+
+def path_from(folder: Path, written: str) -> Path:
+    """The file that a path written in a file of `folder` means; `~` is the user's home.
+
+    Steps back (`..`) are taken out where that does not change the meaning, as it would after a symbolic link.
+    """
+    joined = folder / Path(written).expanduser()
+    plain = Path(os.path.normpath(joined))
+    return plain if plain.resolve() == joined.resolve() else joined
+
+
+def shown(path: Path) -> str:
+    """The path as somebody in the working directory would write it, if it lies there."""
+    try:
+        return str(path_from(Path(), str(path)).absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,143 @@
+"""What a task file may say."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from tasks_lib.configs.fields import MAPPING, TEXT, Keys, Name, Parameters, Text, kind_of
+from tasks_lib.domain.task import Model
+
+_LATER = ("image", "audio", "pdf", "csv")
+
+
+def _supported(value: object) -> object:
+    if value in _LATER:
+        raise PydanticCustomError(
+            "modality",
+            "is '{modality}', which is not supported by this version: it knows json and text",
+            {"modality": value},
+        )
+    return value
+
+
+def _model(value: str) -> str:
+    try:
+        Model.parse(value)
+    except ValueError:
+        raise PydanticCustomError(
+            "model", "must be of the form provider:name, such as openai:gpt-5-mini"
+        ) from None
+    return value
+
+
+ModelName = Annotated[
+    str, AfterValidator(_model), WithJsonSchema({"type": "string", "pattern": "^[^:]+:.+$"})
+]
+
+
+class OutputFile(Keys):
+    """What must come back."""
+
+    modality: Annotated[Literal["json", "text"], BeforeValidator(_supported)] = Field(
+        default="json", description="The form of an answer: json (the default) or text"
+    )
+    answer_schema: (
+        Annotated[
+            Annotated[Text, Tag(TEXT)] | Annotated[dict[str, Any], Tag(MAPPING)], Discriminator(kind_of)
+        ]
+        | None
+    ) = Field(
+        default=None,
+        alias="schema",
+        description="The JSON Schema that each answer must meet, or the path of a .json file that holds it",
+    )
+
+
+class FallbackFile(Keys):
+    """A model that is asked when the ones before it are spent."""
+
+    model: ModelName = Field(description="The model as provider:name")
+    parameters: Parameters = Field(
+        default_factory=dict,
+        description="What is sent with each call; nothing is taken over from the primary",
+    )
+
+
+Fallback = Annotated[
+    Annotated[ModelName, Tag(TEXT)] | Annotated[FallbackFile, Tag(MAPPING)], Discriminator(kind_of)
+]
+
+
+class _Asking(Keys):
+    """The keys of a revision that a task with one revision may hold itself."""
+
+    system_prompt: Text | None = Field(
+        default=None, description="The system message; {{placeholders}} are replaced by the row's values"
+    )
+    parameters: Parameters = Field(
+        default_factory=dict,
+        description="What is sent with each call, such as temperature and max_tokens, by the API's own names",
+    )
+    fallback: list[Fallback] = Field(
+        default_factory=list, description="Models to ask in this order when the primary is spent"
+    )
+
+
+class RevisionFile(_Asking):
+    """One version of a task."""
+
+    tag: Name | None = Field(default=None, description="The revision's name; v1, v2, … by default")
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=1.0, description="Its share of the rows, in proportion to the other revisions' weights"
+    )
+    user_prompt: Text = Field(
+        description="The user message; {{placeholders}} are replaced by the row's values"
+    )
+    model: ModelName = Field(description="The primary model as provider:name")
+
+
+class TaskFile(_Asking):
+    """What is asked of a model for each row, and what must come back."""
+
+    task: Name | None = Field(
+        default=None, description="The task's name; by default the file's. Runs are kept under it"
+    )
+    description: str | None = Field(default=None, description="For people")
+    output: Annotated[
+        Annotated[OutputFile, Tag(MAPPING)]
+        | Annotated[Literal["json", "text"], BeforeValidator(_supported), Tag(TEXT)],
+        Discriminator(kind_of),
+    ] = Field(
+        default_factory=OutputFile, description="What must come back: a modality, or modality and schema"
+    )
+    revisions: Annotated[list[RevisionFile], Field(min_length=1)] | None = Field(
+        default=None,
+        description="The versions of the task. A task with one version may hold the version's keys itself",
+    )
+    user_prompt: Text | None = Field(
+        default=None, description="The user message; {{placeholders}} are replaced by the row's values"
+    )
+    model: ModelName | None = Field(default=None, description="The primary model as provider:name")
+
+
+def asking(file: TaskFile) -> tuple[RevisionFile, ...]:
+    """The revisions of a task file, in whichever of the two ways it tells them."""
+    if file.revisions is not None:
+        return tuple(file.revisions)
+    assert file.user_prompt is not None  # noqa: S101  # the caller has checked it
+    assert file.model is not None  # noqa: S101  # as above
+    return (
+        RevisionFile(
+            system_prompt=file.system_prompt,
+            user_prompt=file.user_prompt,
+            model=file.model,
+            parameters=file.parameters,
+            fallback=file.fallback,
+        ),
+    )
+
+
+def output_of(file: TaskFile) -> OutputFile:
+    """What must come back, in whichever of the two ways the file tells it."""
+    return file.output if isinstance(file.output, BaseModel) else OutputFile(modality=file.output)

@@ -1,0 +1,303 @@
+"""A task file as a task."""
+
+import json
+import re
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tasks_lib.configs.document import Document, Trail, read_document
+from tasks_lib.configs.paths import path_from, shown
+from tasks_lib.configs.problems import ConfigError, ConfigWarning, Problem, did_you_mean, quoted
+from tasks_lib.configs.providers import provider_names
+from tasks_lib.configs.task_file import FallbackFile, RevisionFile, TaskFile, asking, output_of
+from tasks_lib.configs.validation import name_of, validated
+from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.output import Modality, Output
+from tasks_lib.domain.task import Model, ModelChoice, Revision, Task, fingerprint_of
+from tasks_lib.domain.template import Template
+
+_OURS: Final = {  # parameters that the program itself sends, and what to write instead
+    "model": "Write it beside the parameters.",
+    "messages": "Write system_prompt and user_prompt.",
+    "response_format": "Write output.modality and output.schema.",
+    "stream": "Answers are read whole.",
+    "stream_options": "Answers are read whole.",
+    "n": "One answer is asked for each row.",
+}
+_NOT_ASKING: Final = ("source", "ledger", "inputs")  # keys that only a job file has
+_SINGLE_BRACES: Final = re.compile(r"(?<!\{)\{\s*([^\W\d]\w*)\s*\}(?!\})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDocument:
+    """A task with the document that it came from."""
+
+    task: Task
+    document: Document
+    doubts: tuple[Problem, ...]  # what can be used, and is perhaps not what was meant
+
+    def warn(self) -> None:
+        """Tell of the doubts."""
+        for doubt in self.doubts:
+            warnings.warn(str(doubt), ConfigWarning, stacklevel=3)
+
+    def prompt_trail(self, placeholder: str) -> Trail:
+        """Where the prompt stands that holds a placeholder."""
+        for index, revision in enumerate(self.task.revisions):
+            base: Trail = ("revisions", index) if "revisions" in self.document.value else ()
+            if placeholder in revision.user_prompt.names:
+                return (*base, "user_prompt")
+            if revision.system_prompt is not None and placeholder in revision.system_prompt.names:
+                return (*base, "system_prompt")
+        return ()
+
+
+def load_task(path: Path) -> Task:
+    """The task in a YAML file; a ConfigWarning tells of what is perhaps not what was meant.
+
+    Raises:
+        ConfigError: everything that is wrong with it, or with the providers file beside it.
+    """
+    found = read_task(path, providers=provider_names(path))
+    found.warn()
+    return found.task
+
+
+def read_task(path: Path, *, providers: Collection[str] | None) -> TaskDocument:
+    """The task in a YAML file, which may use models of these providers; None if they are not known.
+
+    Raises:
+        ConfigError: everything that is wrong with it.
+    """
+    document = read_document(path)
+    _refuse_a_job(document)
+    file = validated(document, TaskFile)
+    problems = [*_shape_problems(document, file)]
+    if problems:
+        raise ConfigError(problems)
+    files = asking(file)
+    problems = [
+        problem
+        for index, revision in enumerate(files)
+        for problem in _revision_problems(document, _base(file, index), revision, providers=providers)
+    ]
+    tags = _tags(document, files, problems)
+    output = _output(document, file, problems)
+    if problems:
+        raise ConfigError(problems)
+    task = Task(
+        name=file.task or path.stem,
+        description=file.description,
+        output=output,
+        revisions=tuple(
+            _revision(revision, tag=tag, output=output) for revision, tag in zip(files, tags, strict=True)
+        ),
+    )
+    return TaskDocument(task=task, document=document, doubts=tuple(_doubts(document, file, task)))
+
+
+def _refuse_a_job(document: Document) -> None:
+    if isinstance(document.value, dict):
+        for key in _NOT_ASKING:
+            if key in document.value:
+                message = f"the key {key!r} belongs in a job file, and this is read as a task file"
+                raise ConfigError(
+                    [document.key_problem((key,), message, "A job's 'task' names a task file.")]
+                )
+
+
+def _base(file: TaskFile, index: int) -> Trail:
+    return ("revisions", index) if file.revisions is not None else ()
+
+
+def _shape_problems(document: Document, file: TaskFile) -> Iterator[Problem]:
+    """What is wrong with the two ways to tell revisions, of which a file takes one."""
+    single = [
+        key
+        for key in ("system_prompt", "user_prompt", "model", "parameters", "fallback")
+        if document.value.get(key) is not None
+    ]
+    if file.revisions is not None:
+        for key in single:
+            yield document.key_problem(
+                (key,), f"{key!r} stands beside 'revisions'", "Move it into the revisions it is meant for."
+            )
+        return
+    for key in ("user_prompt", "model"):
+        if document.value.get(key) is None:
+            yield document.problem(
+                (), f"{key!r} is missing", "A task needs user_prompt and model, or revisions."
+            )
+
+
+def _revision_problems(
+    document: Document, base: Trail, revision: RevisionFile, *, providers: Collection[str] | None
+) -> Iterator[Problem]:
+    yield from _model_problems(document, (*base, "model"), revision.model, providers=providers)
+    yield from _parameter_problems(document, (*base, "parameters"), revision.parameters)
+    for index, fallback in enumerate(revision.fallback):
+        trail: Trail = (*base, "fallback", index)
+        if isinstance(fallback, FallbackFile):
+            yield from _model_problems(document, (*trail, "model"), fallback.model, providers=providers)
+            yield from _parameter_problems(document, (*trail, "parameters"), fallback.parameters)
+        else:
+            yield from _model_problems(document, trail, fallback, providers=providers)
+
+
+def _model_problems(
+    document: Document, trail: Trail, name: str, *, providers: Collection[str] | None
+) -> Iterator[Problem]:
+    provider = Model.parse(name).provider
+    if providers is not None and provider not in providers:
+        remedy = did_you_mean(provider, sorted(providers), plural="providers")
+        known = f" The providers are {', '.join(sorted(providers))}." if remedy and "Did" in remedy else ""
+        yield document.problem(trail, f"unknown provider {quoted(provider)}", f"{remedy}{known}")
+
+
+def _parameter_problems(document: Document, trail: Trail, parameters: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in parameters:
+        if name in _OURS:
+            yield document.key_problem((*trail, name), f"{name!r} cannot be a parameter", _OURS[name])
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = parameters.get(name)
+        if value is None or value == -1:  # some servers' way to say that there is no bound
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            yield document.problem((*trail, name), f"{name} must be a whole number of at least 1")
+
+
+def _tags(document: Document, files: Collection[RevisionFile], problems: list[Problem]) -> list[str]:
+    tags: list[str] = []
+    for index, revision in enumerate(files):
+        tag = revision.tag or f"v{index + 1}"
+        if tag in tags:
+            trail = ("revisions", index, "tag")
+            problems.append(
+                document.problem(trail, f"the tag {tag!r} is taken by revisions[{tags.index(tag)}]")
+            )
+        tags.append(tag)
+    if not any(revision.weight for revision in files):
+        problems.append(document.problem(("revisions",), "all weights are 0", "Give one revision a weight."))
+    return tags
+
+
+def _revision(file: RevisionFile, *, tag: str, output: Output) -> Revision:
+    models = (
+        ModelChoice(model=Model.parse(file.model), parameters=file.parameters),
+        *(
+            ModelChoice(model=Model.parse(fallback.model), parameters=fallback.parameters)
+            if isinstance(fallback, FallbackFile)
+            else ModelChoice(model=Model.parse(fallback))
+            for fallback in file.fallback
+        ),
+    )
+    return Revision(
+        tag=tag,
+        weight=file.weight,
+        user_prompt=Template.parse(file.user_prompt),
+        system_prompt=None if file.system_prompt is None else Template.parse(file.system_prompt),
+        models=models,
+        fingerprint=fingerprint_of(
+            system_prompt=file.system_prompt, user_prompt=file.user_prompt, models=models, output=output
+        ),
+    )
+
+
+def _output(document: Document, file: TaskFile, problems: list[Problem]) -> Output:
+    """What must come back; if its schema is none, that is added to the problems."""
+    told = output_of(file)
+    schema_at: Trail = ("output", "schema")
+    try:
+        schema = _schema(document, told.answer_schema)
+        return Output.of(Modality(told.modality), schema)
+    except ConfigError as error:
+        problems.extend(error.problems)
+    except ValueError as error:
+        problems.append(document.problem(schema_at, f"output.schema is {_without_article(error)}"))
+    return Output()
+
+
+def _without_article(error: ValueError) -> str:
+    text = str(error)
+    return text if text.startswith("not ") else f"not wanted: {text}"
+
+
+def _schema(document: Document, told: str | Mapping[str, Any] | None) -> Mapping[str, JsonValue] | None:
+    if told is None:
+        return None
+    trail: Trail = ("output", "schema")
+    if isinstance(told, str):
+        path = path_from(document.place(trail).folder, told)
+        if not path.is_file():
+            raise ConfigError([document.problem(trail, f"there is no schema file {shown(path)}")])
+        schema = _read_schema(path)
+    else:
+        schema = told
+    for reference_at, reference in _references(schema, ()):
+        if not reference.startswith("#"):
+            within = name_of((*trail, *reference_at))
+            raise ConfigError(
+                [
+                    document.problem(
+                        (*trail, *reference_at),
+                        f"{within} points out of the schema, and nothing is fetched",
+                        "Put what it means into $defs.",
+                    )
+                ]
+            )
+    return schema
+
+
+def _references(schema: object, trail: Trail) -> Iterator[tuple[Trail, str]]:
+    if isinstance(schema, Mapping):
+        for key, value in schema.items():
+            if key in ("$ref", "$dynamicRef", "$recursiveRef") and isinstance(value, str):
+                yield (*trail, key), value
+            else:
+                yield from _references(value, (*trail, key))
+    elif isinstance(schema, list):
+        for index, value in enumerate(schema):
+            yield from _references(value, (*trail, index))
+
+
+def _read_schema(path: Path) -> Mapping[str, JsonValue]:
+    name = shown(path)
+    try:
+        value = json.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(
+            [Problem(file=name, message=f"the file cannot be read ({error.strerror})")]
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            [
+                Problem(
+                    file=name, line=error.lineno, column=error.colno, message=f"this is not JSON: {error.msg}"
+                )
+            ]
+        ) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise ConfigError([Problem(file=name, message="this is not JSON in UTF-8")]) from None
+    if not isinstance(value, dict):
+        raise ConfigError([Problem(file=name, line=1, column=1, message="a schema must be a JSON object")])
+    return value
+
+
+def _doubts(document: Document, file: TaskFile, task: Task) -> Iterator[Problem]:
+    for index, revision in enumerate(task.revisions):
+        if not revision.names:
+            at = (*_base(file, index), "user_prompt")
+            braces = _SINGLE_BRACES.search(revision.user_prompt.source)
+            remedy = f"Did you mean {{{{{braces[1]}}}}}?" if braces else None
+            message = "the prompts hold no {{placeholder}}: every row would ask the same"
+            yield document.problem(at, message, remedy)
+    if len(task.revisions) < 2 or not any("weight" in item.model_fields_set for item in file.revisions or ()):
+        return
+    total = sum(revision.weight for revision in task.revisions)
+    if not any(abs(total - whole) < 1e-9 for whole in (1, 100)):
+        shares = ", ".join(f"{revision.tag} {revision.weight / total:.1%}" for revision in task.revisions)
+        message = f"the weights add up to {total:g}, not to 1: as shares of their sum they mean {shares}"
+        yield document.problem(("revisions",), message)
