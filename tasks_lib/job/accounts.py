@@ -12,9 +12,11 @@ from tasks_lib.domain.provider import Provider
 from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.run import Account
 from tasks_lib.engine.transport import PooledTransport
-from tasks_lib.job.setup import LOCAL, Setup
+from tasks_lib.job.checks import LOCAL
+from tasks_lib.job.setup import Setup
 from tasks_lib.local import LOCAL_BASE_URL, LocalTransport, local_model, local_servers
 from tasks_lib.providers.openai import OpenAI
+
 
 @asynccontextmanager
 async def open_accounts(

@@ -1,9 +1,9 @@
 """One batch, from the first row to the last commit."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from os import getpid
-from pathlib import Path
 from socket import gethostname
 from time import monotonic
 
@@ -14,10 +14,11 @@ from anyio import to_thread
 
 from tasks_lib.domain.run import TaskRun
 from tasks_lib.engine.budget import Budget
-from tasks_lib.engine.feed import Feed
+from tasks_lib.engine.feed import Feed, Fetch
 from tasks_lib.engine.run import Account, Engine, utc_now
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import open_accounts
+from tasks_lib.job.accuracy import accuracy_of
 from tasks_lib.job.books import Books, ChunkWatch
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.export import write_enriched
@@ -36,6 +37,8 @@ _OUTCOME_OF = {
     Why.LEDGER: Outcome.STOPPED,
     Why.REFUSED: Outcome.REFUSED,
 }
+
+Heard = Callable[[TaskRun], Awaitable[None]]
 
 
 async def run_batch(
@@ -69,123 +72,125 @@ async def run_batch(
     options = options or Options()
     check_before_rows(setup)
     with open_source(setup.job.source) as source:
-        rows = await to_thread.run_sync(lambda: check_source(setup.job, source, limit=options.limit))
+        rows = await to_thread.run_sync(lambda: check_source(setup, source, limit=options.limit))
         with open_ledger(setup.job.ledger) as ledger:
-            batch = Batch(
-                setup,
-                source=source,
-                rows=rows,
+            batch = Batch(setup, ledger=ledger, tally=tally, stop=stop, chunks=chunks)
+            stretches = Stretches(
+                source.rows(size=chunk_rows, limit=options.limit, columns=columns_of(setup.job)),
+                planner=planner_of(setup.job),
                 ledger=ledger,
                 options=options,
-                tally=tally if tally is not None else Tally(),
-                stop=stop if stop is not None else Stop(),
-                chunks=chunks,
-                chunk_rows=chunk_rows,
+                tally=batch.tally,
+                books=batch.books,
             )
-            return await batch.run(transport)
+            summary = await batch.run(stretches.fetch, rows=rows, transport=transport)
+            if not summary.outcome.is_whole:
+                return summary
+            return await to_thread.run_sync(lambda: _finished(summary, setup, source, ledger, options))
+
+
+def _finished(
+    summary: Summary, setup: Setup, source: OpenSource, ledger: Ledger, options: Options
+) -> Summary:
+    """The summary of a whole batch, with its output written and its accuracy measured."""
+    began = monotonic()
+    job, limit = setup.job, options.limit
+    if job.output is not None:
+        write_enriched(job, source=source, ledger=ledger, destination=job.output, limit=limit)
+    return replace(
+        summary,
+        output=job.output.path if job.output is not None else None,
+        accuracy=accuracy_of(job, source=source, ledger=ledger, limit=limit) if job.expected else (),
+        seconds=summary.seconds + monotonic() - began,
+    )
 
 
 class Batch:
-    """A batch over a source that is open and checked, into a ledger that is open for writing."""
+    """A batch of rows that come from anywhere, into a ledger that is open for writing."""
 
     def __init__(
         self,
         setup: Setup,
         *,
-        source: OpenSource,
-        rows: int,
         ledger: Ledger,
-        options: Options,
-        tally: Tally,
-        stop: Stop,
+        tally: Tally | None = None,
+        stop: Stop | None = None,
         chunks: ChunkWatch | None = None,
-        chunk_rows: int = CHUNK_ROWS,
+        heard: Heard | None = None,
     ) -> None:
-        """Nothing happens before `run`."""
+        """Nothing happens before `run`; `heard` is told of each run once the ledger has taken it."""
         self.id = str(uuid_utils.uuid7())
+        self.tally = tally if tally is not None else Tally()
+        self.stop = stop if stop is not None else Stop()
+        self.books = Books(self.tally, self.stop, max_failures=setup.job.limits.max_failures, watch=chunks)
         self._setup = setup
-        self._source = source
         self._ledger = ledger
-        self._options = options
-        self._tally = tally
-        self._stop = stop
-        self._chunk_rows = chunk_rows
-        self._books = Books(tally, stop, max_failures=setup.job.limits.max_failures, watch=chunks)
+        self._heard = heard
         self._began = monotonic()
-        tally.rows = rows
 
-    async def run(self, transport: httpx.AsyncBaseTransport | None = None) -> Summary:
-        """Run the rows, end the batch in the ledger, write the output."""
-        self._begin()
+    async def run(
+        self, fetch: Fetch, *, rows: int | None, transport: httpx.AsyncBaseTransport | None = None
+    ) -> Summary:
+        """Run what is fetched, and end the batch in the ledger; `rows` is None if nobody knows how many."""
+        self._begin(rows)
         try:
-            await self._run_rows(transport)
+            await self._run_rows(fetch, transport)
         except BaseException as error:
             cause = sole_cause(error)
             if not isinstance(cause, LedgerError):
                 dropped = isinstance(cause, anyio.get_cancelled_exc_class())
-                outcome = Outcome.INTERRUPTED if dropped else Outcome.CRASHED
-                self._end(self._summary(outcome, "dropped" if dropped else f"{type(cause).__name__}: {cause}"))
+                reason = "dropped" if dropped else f"{type(cause).__name__}: {cause}"
+                self._end(self._summary(Outcome.INTERRUPTED if dropped else Outcome.CRASHED, reason))
                 if cause is error:
                     raise
                 raise cause from None
-            self._stop.call(Why.LEDGER, str(cause))  # such as a full disk: what was committed stands
-        outcome = self._outcome()
-        summary = self._summary(outcome, self._stop.reason)
+            self.stop.call(Why.LEDGER, str(cause))  # such as a full disk: what was committed stands
+        summary = self._summary(self._outcome(), self.stop.reason)
         self._end(summary)
-        if self._setup.job.output is None or not outcome.is_whole:
-            return summary
-        await to_thread.run_sync(self._write_output)
-        return self._summary(outcome, self._stop.reason, output=self._setup.job.output.path)
+        return summary
 
-    async def _run_rows(self, transport: httpx.AsyncBaseTransport | None) -> None:
-        job = self._setup.job
-        stretches = Stretches(
-            self._source.rows(size=self._chunk_rows, limit=self._options.limit, columns=columns_of(job)),
-            planner=planner_of(job),
-            ledger=self._ledger,
-            options=self._options,
-            tally=self._tally,
-            books=self._books,
-        )
-        async with Feed(stretches.fetch) as feed:
+    async def _run_rows(self, fetch: Fetch, transport: httpx.AsyncBaseTransport | None) -> None:
+        async with Feed(fetch) as feed:
             if not await feed.has_any():
                 return  # without having opened an account or started a local model
             async with (
                 open_accounts(self._setup, transport=transport) as accounts,
-                open_writer(self._ledger, batch_id=self.id, on_commit=self._books.committed) as writer,
+                open_writer(self._ledger, batch_id=self.id, on_commit=self.books.committed) as writer,
             ):
                 await self._engine(accounts, writer).run(feed.draw, at_once=at_once(self._setup, accounts))
-            await self._books.close()
+            await self.books.close()
 
     def _engine(self, accounts: Mapping[str, Account], writer: LedgerWriter) -> Engine:
         async def record(task_run: TaskRun) -> None:
-            self._books.count(task_run)
+            self.books.count(task_run)
             await writer.add(task_run)
-            await self._books.count_down(task_run)
+            await self.books.count_down(task_run)
+            if self._heard is not None:
+                await self._heard(task_run)
 
         most = self._setup.job.limits.max_cost
         return Engine(
             accounts=accounts,
             prices=self._setup.price_lists(),
             record=record,
-            stop=self._stop,
+            stop=self.stop,
             budget=Budget(most) if most is not None else None,
         )
 
     def _outcome(self) -> Outcome:
-        if self._stop.why is not None:
-            return _OUTCOME_OF[self._stop.why]
-        return Outcome.COMPLETED_WITH_FAILURES if self._tally.durable_failed else Outcome.COMPLETED
+        if self.stop.why is not None:
+            return _OUTCOME_OF[self.stop.why]
+        return Outcome.COMPLETED_WITH_FAILURES if self.tally.durable_failed else Outcome.COMPLETED
 
-    def _begin(self) -> None:
-        environment = self._setup.environment
-        self._tally.batch_id = self.id
+    def _begin(self, rows: int | None) -> None:
+        self.tally.batch_id = self.id
+        self.tally.rows = rows or 0
         self._ledger.begin_batch(
             self._setup.job,
             batch_id=self.id,
-            rows=self._tally.rows,
+            rows=rows,
             started_at=utc_now(),
-            user_id=environment.user,
+            user_id=self._setup.environment.user,
             host=gethostname(),
             pid=getpid(),
             version=version("rowmill"),
@@ -205,30 +210,18 @@ class Batch:
                 finished_at=utc_now(),
             )
         except LedgerError:
-            # The disk that is too full for the rows is too full for this, and the next batch will find that
+            # A disk that is too full for the rows is too full for this, and the next batch will find that
             # this one is dead. The reason is in the summary already.
             if summary.outcome is not Outcome.STOPPED:
                 raise
 
-    def _write_output(self) -> None:
-        destination = self._setup.job.output
-        if destination is not None:
-            write_enriched(
-                self._setup.job,
-                source=self._source,
-                ledger=self._ledger,
-                destination=destination,
-                limit=self._options.limit,
-            )
-
-    def _summary(self, outcome: Outcome, reason: str | None, *, output: Path | None = None) -> Summary:
+    def _summary(self, outcome: Outcome, reason: str | None) -> Summary:
         return Summary.of(
-            self._tally,
+            self.tally,
             job=self._setup.job,
             outcome=outcome,
             reason=reason,
             seconds=monotonic() - self._began,
-            output=output,
         )
 
 

@@ -1,17 +1,24 @@
 """A job with all that its run needs: accounts, keys and prices; nothing is opened yet."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks_lib.configs import Environment, PriceBook, load_job, load_prices, load_providers, secret_for
+from tasks_lib.configs import (
+    Environment,
+    PriceBook,
+    check_columns,
+    load_job,
+    load_prices,
+    load_providers,
+    provider_of,
+    secret_for,
+)
 from tasks_lib.domain.job import Job
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.pricing import PriceList
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.task import Model, Task
-
-LOCAL = "local"  # the protocol of models that this machine runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,19 +29,21 @@ class Setup:
     providers: Mapping[str, Provider]
     prices: PriceBook
     environment: Environment
+    path: Path | None = None  # of the job's file, if it has one
+    overrides: Mapping[str, object] = field(default_factory=dict)  # what flags changed in it
 
     @property
     def models(self) -> tuple[Model, ...]:
         """Every model that the job may call, each once: primaries first."""
         return models_of(self.job.task)
 
+    def provider(self, model: Model) -> Provider:
+        """The account that a model is called with."""
+        return provider_of(model, self.providers)
+
     def price_lists(self) -> dict[Model, PriceList | None]:
         """The prices of each model; None where they are unknown."""
         return {model: self.prices.price_list(model, self.provider(model)) for model in self.models}
-
-    def provider(self, model: Model) -> Provider:
-        """The account that a model is called with."""
-        return self.providers[model.provider]
 
     def secrets(self) -> dict[str, Secret | None]:
         """The key of each provider that the job calls, by the provider's name.
@@ -42,62 +51,86 @@ class Setup:
         Raises:
             Mistake: a variable is not set.
         """
-        names = dict.fromkeys(model.provider for model in self.models)
-        return {name: secret_for(self.providers[name], self.environment) for name in names}
+        called = {model.provider: self.provider(model) for model in self.models}
+        return {name: secret_for(provider, self.environment.variables) for name, provider in called.items()}
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Refuse a source without the columns that the job asks for, with the place where it does."""
+        if self.path is not None:
+            check_columns(self.path, columns, overrides=self.overrides)
 
 
-def load_setup(path: Path, *, environment: Environment, overrides: Mapping[str, object] | None = None) -> Setup:
+def load_setup(
+    path: Path,
+    *,
+    environment: Environment,
+    overrides: Mapping[str, object] | None = None,
+    need_source: bool = True,
+) -> Setup:
     """The setup that a job file spells, with the command line's overrides laid over it.
 
     Raises:
         Mistake: with file, line and column, and what would be right.
     """
-    job = load_job(path, overrides=overrides or {})
-    return setup_of(job, near=path, environment=environment)
+    overrides = overrides or {}
+    job = load_job(path, overrides=overrides, missing_source="refused" if need_source else "allowed")
+    return _checked(
+        Setup(
+            job=job,
+            providers=load_providers(path, env=environment.variables, overrides=overrides),
+            prices=load_prices(path, overrides=overrides),
+            environment=environment,
+            path=path,
+            overrides=overrides,
+        )
+    )
 
 
 def setup_of(job: Job, *, near: Path | None, environment: Environment) -> Setup:
-    """The setup of a job that is already at hand; providers.yaml and prices.yaml are looked for near a path.
+    """The setup of a job that was made in Python; providers.yaml and prices.yaml are looked for near a path.
 
     Raises:
-        Mistake: a model's provider is unknown, or a money limit meets a model that it cannot hold for.
+        Mistake: a model's provider is unknown, or a limit cannot be kept.
     """
-    setup = Setup(
-        job=job,
-        providers=load_providers(near, job=job, environment=environment),
-        prices=load_prices(near, job=job),
-        environment=environment,
+    return _checked(
+        Setup(
+            job=job,
+            providers=load_providers(near, env=environment.variables),
+            prices=load_prices(near),
+            environment=environment,
+        )
     )
-    if job.limits.max_cost is not None:
-        _check_money(setup)
-    return setup
 
 
 def models_of(task: Task) -> tuple[Model, ...]:
     """Every model that a task may call, each once: primaries first."""
-    positions = max(len(revision.models) for revision in task.revisions)
+    longest = max(len(revision.models) for revision in task.revisions)
     return tuple(
         dict.fromkeys(
             revision.models[position].model
-            for position in range(positions)
+            for position in range(longest)
             for revision in task.revisions
             if position < len(revision.models)
         )
     )
 
 
-def _check_money(setup: Setup) -> None:
-    """A money limit that cannot be kept is refused, not half kept."""
+def _checked(setup: Setup) -> Setup:
+    """The setup, if its limits can be kept; a money limit that cannot is refused, not half kept."""
     prices = setup.price_lists()
+    if setup.job.limits.max_cost is None:
+        return setup
     for revision in setup.job.task.revisions:
         for choice in revision.models:
-            if prices[choice.model] is None:
+            price = prices[choice.model]
+            if price is None:
                 raise Mistake(
                     f"limits.max_cost cannot be kept: the price of {choice.model} is unknown. "
                     "Give it in prices.yaml, or take the limit away."
                 )
-            if choice.most_output_tokens is None and not setup.provider(choice.model).free:
+            if choice.most_output_tokens is None and price.steps[0][1].output:
                 raise Mistake(
                     f"limits.max_cost cannot be kept: the answers of {choice.model} have no bound. "
                     f"Set parameters.max_tokens in revision {revision.tag!r}."
                 )
+    return setup

@@ -67,7 +67,8 @@ class Stretches:
             return None
         charted = [self._planner.chart(row) for row in rows]
         plans = [
-            self._planner.plan(one, task_run_id=str(uuid_utils.uuid7())) for one in self._still_to_ask(charted)
+            self._planner.plan(one, task_run_id=str(uuid_utils.uuid7()))
+            for one in self._still_to_ask(charted)
         ]
         # a job that was run before is mostly answered: then long look-ups cost less than many
         self._at_a_time = 1 if plans else min(self._at_a_time * 2, _MOST_AT_A_TIME)

@@ -10,6 +10,15 @@ from tasks_lib.domain.job import Job
 from tasks_lib.domain.run import Status, TaskRun
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """Of one field of the answers: how many were compared with the source, and how many were right."""
+
+    field: str
+    compared: int
+    right: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Tally:
     """What a batch has come to so far; whoever shows a batch reads it while others write.
@@ -111,10 +120,19 @@ class Summary:
     failures: dict[str, int]  # failed rows by kind
     ledger: Path
     output: Path | None  # written by this batch; None if none was
+    accuracy: tuple[Accuracy, ...] = ()  # of the fields that the job has an expectation for
 
     @classmethod
     def of(
-        cls, tally: Tally, *, job: Job, outcome: Outcome, reason: str | None, seconds: float, output: Path | None
+        cls,
+        tally: Tally,
+        *,
+        job: Job,
+        outcome: Outcome,
+        reason: str | None,
+        seconds: float,
+        output: Path | None = None,
+        accuracy: tuple[Accuracy, ...] = (),
     ) -> "Summary":
         """The summary of a batch that has ended; only what is durable counts as done."""
         return cls(
@@ -136,6 +154,7 @@ class Summary:
             failures=dict(tally.failures.most_common()),
             ledger=job.ledger,
             output=output,
+            accuracy=accuracy,
         )
 
     def as_json(self) -> dict[str, object]:
@@ -159,4 +178,5 @@ class Summary:
             "failures": self.failures,
             "ledger": str(self.ledger),
             "output": str(self.output) if self.output else None,
+            "accuracy": {one.field: {"compared": one.compared, "right": one.right} for one in self.accuracy},
         }

@@ -1,0 +1,46 @@
+"""How often the answers are right, where the source holds the right ones."""
+
+from collections.abc import Mapping
+
+import orjson
+
+from tasks_lib.domain.job import Job
+from tasks_lib.job.checks import columns_of, planner_of
+from tasks_lib.job.tally import Accuracy
+from tasks_lib.ledger import Ledger
+from tasks_lib.rows import OpenSource
+
+_ROWS = 5_000  # at a time
+
+
+def accuracy_of(job: Job, *, source: OpenSource, ledger: Ledger, limit: int | None) -> tuple[Accuracy, ...]:
+    """The accuracy of each field that the job has an expectation for.
+
+    A value is right if it is written like the expected one, but for space around it and case; rows without
+    an answer, or without an expected value, are not compared.
+    """
+    planner = planner_of(job)
+    compared = dict.fromkeys(job.expected, 0)
+    right = dict.fromkeys(job.expected, 0)
+    for rows in source.rows(size=_ROWS, limit=limit, columns=columns_of(job)):
+        charted = [planner.chart(row) for row in rows]
+        results = ledger.results([one.identity for one in charted])
+        for one in charted:
+            result = results.get(one.identity)
+            if result is None or result.status != "completed" or result.response_json is None:
+                continue
+            answer = orjson.loads(result.response_json)
+            for field, column in job.expected.items():
+                expected = one.row.values[column]
+                if expected is None or not isinstance(answer, Mapping):
+                    continue
+                compared[field] += 1
+                right[field] += _written(answer.get(field)) == _written(expected)
+    return tuple(
+        Accuracy(field=field, compared=compared[field], right=right[field]) for field in job.expected
+    )
+
+
+def _written(value: object) -> str:
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return " ".join(text.split()).casefold()

@@ -1,0 +1,186 @@
+"""What a run would do, told without doing it: everything is checked, nothing is spent."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from itertools import islice
+
+from tasks_lib.domain.job import Job, Limits
+from tasks_lib.domain.pricing import MILLION, PriceList
+from tasks_lib.domain.row import Row
+from tasks_lib.domain.task import Model
+from tasks_lib.engine.forecast import CHARACTERS_A_TOKEN
+from tasks_lib.job.accounts import limits_for
+from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
+from tasks_lib.job.setup import Setup
+from tasks_lib.job.stretches import Options
+from tasks_lib.ledger import open_ledger
+from tasks_lib.rows import OpenSource, open_source, output_names
+
+_SAMPLE = 500  # rows from which the length of a prompt is estimated
+_LOOK_UP = 20_000  # rows that are looked up in the ledger together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedModel:
+    """A model that may be called; prices are dollars for a million tokens of a short prompt."""
+
+    model: str
+    input_price: Decimal | None
+    cached_input_price: Decimal | None
+    output_price: Decimal | None
+    price_source: str | None  # None: the price is unknown
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRevision:
+    """A revision that rows may get."""
+
+    tag: str
+    share: float  # of the rows, by weight or pin
+    fingerprint: str
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """What a run would do."""
+
+    job: str
+    source: str
+    dialect: str | None  # of a CSV
+    columns: tuple[str, ...]
+    rows: int
+    answered: int  # by earlier batches; no call will be made for them
+    to_run: int
+    inputs: dict[str, str]  # placeholder -> column
+    revisions: tuple[PlannedRevision, ...]
+    models: tuple[PlannedModel, ...]
+    output: str | None
+    output_columns: tuple[str, ...]
+    ledger: str
+    limits: Limits
+    estimated_input_tokens: int  # of the rows to run, by the length of their prompts
+    estimated_input_cost: Decimal | None  # dollars, without answers, retries or fallbacks; None: unknown
+    warnings: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """What `--json` prints; money is text, so that no digit is lost."""
+        told: dict[str, object] = _plain(asdict(self))  # type: ignore[assignment]  # a dict stays one
+        return told
+
+
+def preflight(setup: Setup, *, options: Options | None = None) -> Preflight:
+    """Check all that can be known before the first call, and tell what would follow.
+
+    Raises:
+        Mistake: the first thing that would keep the batch from being run.
+    """
+    options = options or Options()
+    check_before_rows(setup)
+    job = setup.job
+    with open_source(job.source) as source:
+        rows = check_source(setup, source, limit=options.limit)
+        answered, failed = _answered(job, source, limit=options.limit)
+        to_run = rows if options.force else failed if options.retry_failed else rows - answered
+        tokens = _input_tokens(job, source) * to_run
+        names = output_names(source.columns, job.task.output)
+        prices = setup.price_lists()
+        return Preflight(
+            job=job.name,
+            source=source.description,
+            dialect=str(source.dialect) if source.dialect is not None else None,
+            columns=source.columns,
+            rows=rows,
+            answered=answered,
+            to_run=to_run,
+            inputs=dict(job.inputs),
+            revisions=_revisions(job),
+            models=tuple(_model(setup, model, price) for model, price in prices.items()),
+            output=str(job.output.path) if job.output is not None else None,
+            output_columns=tuple(names),
+            ledger=str(job.ledger),
+            limits=job.limits,
+            estimated_input_tokens=round(tokens),
+            estimated_input_cost=_input_cost(job, tokens, prices[setup.models[0]]),
+            warnings=_warnings(job, source, prices),
+        )
+
+
+def _answered(job: Job, source: OpenSource, *, limit: int | None) -> tuple[int, int]:
+    """Rows that the ledger has an answer for, and rows of which it has only failures."""
+    if not job.ledger.exists():
+        return 0, 0
+    planner = planner_of(job)
+    answered = failed = 0
+    with open_ledger(job.ledger, read_only=True) as ledger:
+        for rows in source.rows(size=_LOOK_UP, limit=limit, columns=columns_of(job)):
+            identities = [planner.chart(row).identity for row in rows]
+            answered += len(ledger.answered(identities))
+            failed += len(ledger.failed(identities))
+    return answered, failed
+
+
+def _input_tokens(job: Job, source: OpenSource) -> float:
+    """Tokens of an average prompt, by the length of the first rows' prompts."""
+    first: Sequence[Row] = next(iter(source.rows(size=_SAMPLE, limit=_SAMPLE, columns=columns_of(job))), ())
+    planner = planner_of(job)
+    plans = [planner.plan(planner.chart(row), task_run_id="") for row in islice(first, _SAMPLE)]
+    characters = sum(len(message.text) for plan in plans for message in plan.messages)
+    return characters / CHARACTERS_A_TOKEN / max(1, len(plans))
+
+
+def _input_cost(job: Job, tokens: float, prices: PriceList | None) -> Decimal | None:
+    if prices is None or len(job.task.revisions) > 1:
+        return None
+    return (Decimal(round(tokens)) * prices.steps[0][1].input / MILLION).quantize(Decimal("0.0001"))
+
+
+def _revisions(job: Job) -> tuple[PlannedRevision, ...]:
+    revisions = [one for one in job.task.revisions if job.revision_tag in (None, one.tag)]
+    whole = sum(one.weight for one in revisions) if job.revision_tag is None else 1.0
+    return tuple(
+        PlannedRevision(
+            tag=one.tag,
+            share=one.weight / whole if job.revision_tag is None else 1.0,
+            fingerprint=one.fingerprint,
+            models=tuple(str(choice.model) for choice in one.models),
+        )
+        for one in revisions
+    )
+
+
+def _model(setup: Setup, model: Model, prices: PriceList | None) -> PlannedModel:
+    first = prices.steps[0][1] if prices is not None else None
+    return PlannedModel(
+        model=str(model),
+        input_price=first.input if first else None,
+        cached_input_price=first.cached_input if first else None,
+        output_price=first.output if first else None,
+        price_source=first.source if first else None,
+        limits=limits_for(setup.provider(model), setup.job.limits),
+    )
+
+
+def _warnings(job: Job, source: OpenSource, prices: dict[Model, PriceList | None]) -> tuple[str, ...]:
+    warnings = [
+        f"the price of {model} is unknown, so its cost will be, too; prices.yaml can tell it"
+        for model, price in prices.items()
+        if price is None
+    ]
+    if job.source.key is None:
+        warnings.append("no source.key: a row whose content changes is a new row, and is asked again")
+    unused = [column for column in source.columns if column not in {*columns_of(job), job.source.key}]
+    if unused:
+        warnings.append(f"columns that are not sent: {', '.join(unused)}")
+    return tuple(warnings)
+
+
+def _plain(value: object) -> object:
+    """The value as JSON has it, with money as text."""
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Decimal) else value
