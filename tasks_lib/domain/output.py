@@ -9,10 +9,11 @@ import jsonschema_rs
 import orjson
 
 from tasks_lib.domain.failure import Failure, FailureKind
-from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.fingerprint import JsonValue, canonical_json
 from tasks_lib.domain.usage import Usage
 
 _SHOWN = 2_000  # characters of a rejected answer that are kept for the reader
+_SURELY_WRITABLE = 250  # levels; orjson reads 1,024 and writes 254, jsonschema_rs compares 255
 
 
 class Modality(Enum):
@@ -70,10 +71,9 @@ class Output:
         if modality is Modality.TEXT:
             raise ValueError("an output of modality text has no schema")
         try:
-            document = dict(schema)
-            jsonschema_rs.meta.validate(document)
-            validator = jsonschema_rs.validator_for(document)
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+            # offline: a $ref neither opens files nor calls anybody
+            validator = jsonschema_rs.validator_for(dict(schema), offline=True)
+        except (ValueError, jsonschema_rs.ReferencingError) as error:
             raise ValueError(f"not a JSON Schema: {_first_line(error)}") from error
         return cls(modality=modality, schema=schema, validator=validator)
 
@@ -82,17 +82,19 @@ def judge(output: Output, reply: Reply) -> Answer | Failure:
     """The answer that a reply holds, or why it holds none, in words short enough to send back."""
     if reply.finish is Finish.REFUSED:
         return _not(FailureKind.REFUSED, _cut(reply.text, 300) or "the model declined", reply)
-    if output.modality is Modality.TEXT:
-        if not reply.text.strip():
-            return _not(FailureKind.INVALID_OUTPUT, "the answer is empty", reply)
-        cut_short = reply.finish is Finish.LENGTH
+    cut_short = reply.finish is Finish.LENGTH
+    if output.modality is Modality.TEXT and reply.text.strip():
         return Answer(value=reply.text, warnings=("cut at the token limit",) if cut_short else ())
-    if reply.finish is Finish.LENGTH:
+    if cut_short:
         return _not(FailureKind.LENGTH, "the answer reached the token limit before its end", reply)
+    if output.modality is Modality.TEXT:
+        return _not(FailureKind.INVALID_OUTPUT, "the answer is empty", reply)
     try:
         value = orjson.loads(_unfenced(reply.text))
     except orjson.JSONDecodeError as error:
         return _not(FailureKind.INVALID_OUTPUT, f"the answer is not JSON ({error})", reply)
+    if _nests_too_deep(reply.text, value):
+        return _not(FailureKind.INVALID_OUTPUT, "the answer is nested too deep", reply)
     if output.validator is not None:
         problem = next(output.validator.iter_errors(value), None)
         if problem is not None:
@@ -110,6 +112,17 @@ def _not(kind: FailureKind, message: str, reply: Reply) -> Failure:
         text=_cut(reply.text, _SHOWN),
         model=reply.model,
     )
+
+
+def _nests_too_deep(text: str, value: JsonValue) -> bool:
+    """Whether a value can be read but neither validated nor written again: a model that ran away."""
+    if text.count("[") + text.count("{") <= _SURELY_WRITABLE:
+        return False
+    try:
+        canonical_json(value)
+    except TypeError:
+        return True
+    return False
 
 
 def _unfenced(text: str) -> str:
