@@ -48,10 +48,20 @@ def next_call(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
             return Call(
                 position=last.position,
                 wait=_wait(plan, budget=budget, spent=spent, retry_after=failure.retry_after),
-                correction=failure.message if failure.kind is FailureKind.INVALID_OUTPUT else None,
+                correction=_correction(attempts, position=last.position),
             )
     if failure.kind.worth_another_model and last.position + 1 < len(plan.models):
         return Call(position=last.position + 1)
+    return None
+
+
+def _correction(attempts: Sequence[Attempt], *, position: int) -> str | None:
+    """What was wrong with the model's last answer, whatever kept it from answering since."""
+    for attempt in reversed(attempts):
+        if attempt.position != position:
+            return None
+        if attempt.failure is not None and attempt.failure.kind is FailureKind.INVALID_OUTPUT:
+            return attempt.failure.message
     return None
 
 
@@ -63,7 +73,8 @@ def _wait(plan: Plan, *, budget: Budget, spent: int, retry_after: float | None) 
     backoff = backoff_seconds(plan.retries, spent=spent, draw=draw)
     if retry_after is None:
         return backoff
-    return retry_after + min(backoff, 0.25 * retry_after)  # later by up to a quarter, and never earlier
+    # later by up to a quarter, and never earlier; a provider that says "0" again and again is not believed
+    return max(backoff, retry_after + min(backoff, 0.25 * retry_after))
 
 
 def backoff_seconds(retries: Retries, *, spent: int, draw: float) -> float:
