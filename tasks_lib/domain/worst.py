@@ -12,7 +12,7 @@ from tasks_lib.domain.task import ModelChoice
 from tasks_lib.domain.usage import Usage
 
 _A_MESSAGE = 16  # tokens that a message's frame takes, generously
-_A_REQUEST = 64
+_A_REQUEST = 256  # tokens around the messages: what is told of the answer's form, and the request's own frame
 
 
 def worst_cost(
@@ -26,6 +26,15 @@ def worst_cost(
     if most_output is None:
         return None
     schema = len(orjson.dumps(output.schema)) * 2 if output.schema is not None else 0
-    most_input = _A_REQUEST + schema + sum(_A_MESSAGE + len(message.text.encode()) for message in messages)
-    usage = Usage(input_tokens=most_input, output_tokens=most_output)
-    return max(cost_of(usage, step) for _, step in prices.steps)
+    parameters = len(orjson.dumps(choice.parameters))  # tools and the like are read by the model, too
+    most_input = (
+        _A_REQUEST
+        + schema
+        + parameters
+        + sum(_A_MESSAGE + len(message.text.encode()) for message in messages)
+    )
+    return max(
+        cost_of(Usage(input_tokens=most_input, output_tokens=most_output, cached_tokens=cached), step)
+        for _, step in prices.steps
+        for cached in (0, most_input)  # nobody promises that cached ones are cheaper
+    )
