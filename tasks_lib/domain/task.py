@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import orjson
+
 from tasks_lib.domain.chance import fraction
 from tasks_lib.domain.fingerprint import JsonValue, content_hash
 from tasks_lib.domain.output import Output
@@ -42,11 +44,11 @@ class ModelChoice:
     @property
     def most_output_tokens(self) -> int | None:
         """The longest answer that the parameters allow; None if they set no bound."""
-        for name in ("max_tokens", "max_completion_tokens"):
-            value = self.parameters.get(name)
-            if isinstance(value, int) and not isinstance(value, bool):
-                return value
-        return None
+        given = [self.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
+        bounds = [
+            bound for bound in given if isinstance(bound, int) and not isinstance(bound, bool) and bound > 0
+        ]
+        return max(bounds, default=None)  # -1 is no bound to some servers, and no credit to our budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +81,14 @@ def fingerprint_of(
             "system_prompt": system_prompt,
             "user_prompt": user_prompt,
             "models": [{"model": str(choice.model), "parameters": choice.parameters} for choice in models],
-            "output": {"modality": output.modality.value, "schema": output.schema},
+            "output": {"modality": output.modality.value, "schema": _as_sent(output.schema)},
         }
     )
+
+
+def _as_sent(schema: Mapping[str, JsonValue] | None) -> str | None:
+    """A schema's text in its own order: models fill in properties in the order in which they stand."""
+    return None if schema is None else orjson.dumps(schema).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
