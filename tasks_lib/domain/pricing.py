@@ -6,6 +6,7 @@ unknown, and never zero.
 
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 
 from tasks_lib.domain.usage import Usage
 
@@ -38,6 +39,18 @@ class PriceList:
     """
 
     steps: tuple[tuple[int, Prices], ...]
+
+    def __post_init__(self) -> None:
+        starts = [start for start, _ in self.steps]
+        if not starts or starts[0] != 0 or any(b <= a for a, b in pairwise(starts)):
+            raise ValueError(
+                f"prices that begin at {starts} input tokens; the first begins at 0, and they rise"
+            )
+
+    @property
+    def is_free(self) -> bool:
+        """Whether any number of tokens costs nothing."""
+        return all(not (step.input or step.output or step.cached_input) for _, step in self.steps)
 
     def for_usage(self, usage: Usage) -> Prices:
         """The prices that hold for a call with these tokens."""
