@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from tasks_lib.domain.job import Limits
 
@@ -51,3 +52,6 @@ class Secret:
         return f"Secret({self.name})"
 
     __str__ = __repr__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} is not to be written down")
