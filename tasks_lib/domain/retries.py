@@ -17,10 +17,6 @@ class Retries:
 
     def of(self, budget: Budget) -> int:
         """The tries a budget holds."""
-        match budget:
-            case Budget.RATE_LIMITED:
-                return self.rate_limited
-            case Budget.TRANSIENT:
-                return self.transient
-            case Budget.CONTENT:
-                return self.content
+        if budget is Budget.RATE_LIMITED:
+            return self.rate_limited
+        return self.transient if budget is Budget.TRANSIENT else self.content
