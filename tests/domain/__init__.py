@@ -1,0 +1,1 @@
+"""What is pure, by example and by property."""

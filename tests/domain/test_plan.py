@@ -1,0 +1,128 @@
+"""From a row to its plan."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks_lib.domain.failure import FailureKind
+from tasks_lib.domain.job import Labels, Source
+from tasks_lib.domain.plan import LONGEST_LABEL, LONGEST_METADATA
+from tasks_lib.domain.template import Template
+from tests.domain.pieces import planner, revision, row, task
+
+COLUMN = Template.parse("{{label}}")
+
+
+def planned(maker, of, run_id="run"):
+    return maker.plan(maker.chart(of), task_run_id=run_id)
+
+
+def labelled(**labels):
+    return planner(labels=Labels(**labels))
+
+
+def test_a_plan_holds_the_prompts_with_the_rows_values():
+    """System prompt first, the user's last, each rendered from the mapped columns."""
+    maker = planner(
+        task(revision(system="In {{language}}.", prompt="Say {{text}}")),
+        inputs={"text": "review", "language": "lang"},
+    )
+    made = planned(maker, row(7, review="{{language}}", lang="French", other="unused"))
+    assert [(m.role, m.text) for m in made.messages] == [
+        ("system", "In French."),
+        ("user", "Say {{language}}"),
+    ]
+    assert made.submitted == {"text": "{{language}}", "language": "French"}
+    assert (made.row_number, made.row_key, made.task_run_id) == (7, "k7", "run")
+
+
+def test_a_plan_without_a_system_prompt_has_one_message():
+    """Only the user speaks."""
+    assert [m.role for m in planned(planner(), row()).messages] == ["user"]
+
+
+def test_an_unused_column_makes_no_other_row():
+    """The input hash is of what is submitted, and of nothing else."""
+    maker = planner()
+    one, other = (maker.chart(row(1, text="a", note=note)) for note in ("x", "y"))
+    assert (one.input_hash, one.identity) == (other.input_hash, other.identity)
+
+
+@given(st.data())
+def test_an_identity_differs_with_key_input_and_revision(data):
+    """Each of the three makes another identity, and the run id makes none."""
+    texts = data.draw(st.lists(st.text(), min_size=2, max_size=2, unique=True))
+    revisions = [revision(prompt=f"{number} {{{{text}}}}") for number in (1, 2)]
+    seen = set()
+    for version in revisions:
+        maker = planner(task(version))
+        for key in texts:
+            for text in texts:
+                of = replace(row(1, text=text), key=key)
+                seen.add(maker.chart(of).identity)
+                assert planned(maker, of, "a").identity == planned(maker, of, "b").identity
+    assert len(seen) == 8
+
+
+def test_null_is_no_empty_text():
+    """A row with NULL is another input than one with an empty string, though it renders alike."""
+    maker = planner()
+    one, other = (maker.chart(row(1, text=value)) for value in (None, ""))
+    assert one.input_hash != other.input_hash
+
+
+def test_the_revision_is_told_with_how_it_was_chosen():
+    """The only one, by weight, or by tag, which overrules the weights."""
+    first, second = revision(tag="a", weight=1), revision(tag="b", prompt="other {{text}}", weight=0)
+    assert planned(planner(task(first)), row()).chosen_by == "only"
+    by_weight = planned(planner(task(first, second)), row())
+    assert (by_weight.chosen_by, by_weight.revision) == ("weight", first)
+    by_tag = planned(planner(task(first, second), pinned=second), row())
+    assert (by_tag.chosen_by, by_tag.revision) == ("tag", second)
+
+
+@pytest.mark.parametrize("name", ["reporting_group", "reference", "context_id"])
+def test_a_label_of_64_characters_is_the_longest(name):
+    """One more, and the row has a problem that says which and how long; no call will be made."""
+    maker = labelled(**{name: COLUMN})
+    fits = planned(maker, row(1, text="t", label="é" * LONGEST_LABEL))
+    assert (getattr(fits, name), fits.problem) == ("é" * LONGEST_LABEL, None)
+    too_long = planned(maker, row(1, text="t", label="é" * (LONGEST_LABEL + 1))).problem
+    assert too_long is not None
+    assert too_long.kind is FailureKind.BAD_ROW
+    assert too_long.message.startswith(f"{name} has 65 characters, 64 are allowed")
+
+
+@pytest.mark.parametrize("name", ["reporting_group", "reference", "context_id"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_an_empty_label_is_none(name, value):
+    """NULL or an empty text charges the run to nobody."""
+    assert getattr(planned(labelled(**{name: COLUMN}), row(1, text="t", label=value)), name) is None
+
+
+def test_metadata_is_rendered_and_bounded():
+    """512 characters a value; the 513th is the row's problem."""
+    maker = labelled(metadata={"source": Template.parse("file"), "note": COLUMN})
+    fits = planned(maker, row(1, text="t", label="x" * LONGEST_METADATA))
+    assert (fits.metadata, fits.problem) == ({"source": "file", "note": "x" * LONGEST_METADATA}, None)
+    too_long = planned(maker, row(1, text="t", label="x" * (LONGEST_METADATA + 1))).problem
+    assert too_long is not None
+    assert too_long.message == "metadata note has 513 characters, 512 are allowed"
+
+
+def test_labels_know_their_columns():
+    """Every column that a label reads, once, in order."""
+    labels = Labels(
+        reporting_group=Template.parse("{{b}}-{{a}}"),
+        context_id=Template.parse("constant"),
+        metadata={"x": Template.parse("{{a}}{{c}}")},
+    )
+    assert labels.columns == ("b", "a", "c")
+
+
+def test_a_source_is_named_in_messages(tmp_path):
+    """By its path, or as the query that it is."""
+    assert str(Source(path=tmp_path / "rows.csv")) == str(tmp_path / "rows.csv")
+    assert str(Source(query="select 1")) == "the query"
