@@ -1,7 +1,8 @@
 """The OpenAI chat-completions protocol, as OpenAI, its many imitators and local servers speak it."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import httpx
 import orjson
@@ -27,7 +28,9 @@ _KIND_OF_STATUS = {
     409: FailureKind.SERVER_ERROR,
     425: FailureKind.SERVER_ERROR,
     429: FailureKind.RATE_LIMITED,
+    498: FailureKind.RATE_LIMITED,  # Groq: the flexible tier is full
 }
+_LIKE_A_STATUS = re.compile("[45][0-9][0-9]")
 _KIND_OF_CODE = {
     "insufficient_quota": FailureKind.OUT_OF_CREDIT,  # comes as 429, and no wait will cure it
     "billing_hard_limit_reached": FailureKind.OUT_OF_CREDIT,
@@ -35,8 +38,53 @@ _KIND_OF_CODE = {
     "content_policy_violation": FailureKind.REFUSED,
     "json_validate_failed": FailureKind.INVALID_OUTPUT,  # Groq checks the schema itself and answers 400
     "model_not_found": FailureKind.UNKNOWN_MODEL,
+    "model_not_available": FailureKind.UNKNOWN_MODEL,  # Together, as 400
+    "dedicated_endpoint_not_running": FailureKind.UNKNOWN_MODEL,  # the same
+    "invalid_api_key": FailureKind.UNAUTHORIZED,
 }
-_STRUCTURAL = ("properties", "items", "anyOf", "$defs", "definitions")
+_MAYBE_BILLED_STATUS = frozenset({408, 504, 524})  # the model may have worked on when the gateway gave up
+_MAYBE_BILLED_KINDS = frozenset({FailureKind.REFUSED, FailureKind.INVALID_OUTPUT})  # a model has looked at it
+
+_FINISH = {
+    "length": Finish.LENGTH,
+    "model_length": Finish.LENGTH,  # Mistral: the context is full
+    "max_tokens": Finish.LENGTH,
+    "content_filter": Finish.REFUSED,
+}
+_BROKEN_OFF = frozenset({"error", "abort", "insufficient_system_resource"})  # OpenRouter, vLLM, DeepSeek
+
+_STRICT_KEYWORDS = frozenset(
+    [
+        "$schema",
+        "title",
+        "description",
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "anyOf",
+        "enum",
+        "const",
+        "$ref",
+        "$defs",
+        "definitions",
+        "pattern",
+        "format",
+        "multipleOf",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "minItems",
+        "maxItems",
+    ]
+)
+_STRICT_FORMATS = frozenset(
+    ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"]
+)
+
+_MOST_TOKENS = 10**9  # beyond it a count is nonsense, and nothing that money or a database should reckon with
 
 
 class OpenAI:
@@ -51,13 +99,13 @@ class OpenAI:
         if key is not None:
             headers["authorization"] = f"Bearer {key.reveal()}"
         self._headers = httpx.Headers(headers)
-        self._formats: dict[int, tuple[Mapping[str, JsonValue], JsonValue]] = {}
         self._timeout = {
             "connect": provider.timeouts.connect,
             "read": provider.timeouts.total,
             "write": provider.timeouts.total,
             "pool": provider.timeouts.total,
         }
+        self._form: _Form | None = None  # of the output that was asked for last; a batch has one
 
     def exchange(self, messages: Sequence[Message], choice: ModelChoice, output: Output) -> Exchange:
         """One request, one response."""
@@ -84,28 +132,12 @@ class OpenAI:
         return body
 
     def _ask_for_json(self, body: dict[str, JsonValue], output: Output) -> None:
-        way = self._provider.structured_output
-        if way == "json_schema" and output.schema is not None:
-            body["response_format"] = self._schema_format(output.schema)
-            return
-        if way != "prompt":
-            body["response_format"] = {"type": "json_object"}
-        told = "Answer with one JSON value and nothing else."
-        if output.schema is not None:
-            told += f" It must meet this JSON Schema: {orjson.dumps(output.schema).decode()}"
-        messages = body["messages"]
-        assert isinstance(messages, list)  # noqa: S101  # made above; tells mypy
-        messages.insert(0, {"role": "system", "content": told})
-
-    def _schema_format(self, schema: Mapping[str, JsonValue]) -> JsonValue:
-        """The response format that asks for a schema, made once for all rows of a task."""
-        known = self._formats.get(id(schema))
-        if known is not None and known[0] is schema:
-            return known[1]
-        told: JsonValue = {"name": "answer", "schema": schema, "strict": fits_strict_mode(schema)}
-        made: JsonValue = {"type": "json_schema", "json_schema": told}
-        self._formats[id(schema)] = (schema, made)  # holding the schema keeps its id from being another's
-        return made
+        if self._form is None or self._form.output is not output:
+            self._form = _form_of(output, way=self._provider.structured_output)
+        if self._form.response_format is not None:
+            body["response_format"] = self._form.response_format
+        if self._form.told is not None:
+            body["messages"] = _with_told(body["messages"], self._form.told)
 
     def _meaning(self, response: httpx.Response) -> Reply | Failure:
         """What a response says; the key, should it be echoed, is blotted out."""
@@ -118,23 +150,23 @@ class OpenAI:
             return self._broken(response, request_id, "a body that is not JSON")
         if not isinstance(body, dict):
             return self._broken(response, request_id, "a body that is not an object")
+        usage = usage_of(body)
         if isinstance(body.get("error"), dict) and not body.get("choices"):  # some routers answer so
-            return self._failure(response, request_id)
+            return self._failure(response, request_id, usage=usage)
         choices = body.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
         message = first.get("message") if isinstance(first, dict) else None
         if not isinstance(first, dict) or not isinstance(message, dict):
-            return self._broken(response, request_id, "a body without an answer", usage=usage_of(body))
-        refusal = message.get("refusal")
-        finish = _finish(first.get("finish_reason"))
-        if isinstance(refusal, str) and refusal:
-            finish = Finish.REFUSED
-        model = body.get("model")
+            return self._broken(response, request_id, "a body without an answer", usage=usage)
+        reason = _string(first.get("finish_reason"))
+        if reason in _BROKEN_OFF or isinstance(first.get("error"), dict):
+            return self._broken(response, request_id, "an answer that was broken off", usage=usage)
+        refusal = _string(message.get("refusal"))
         return Reply(
-            text=refusal if finish is Finish.REFUSED and refusal else _text(message.get("content")),
-            finish=finish,
-            usage=usage_of(body),
-            model=model if isinstance(model, str) else None,
+            text=refusal or _text(message.get("content")),
+            finish=Finish.REFUSED if refusal else _FINISH.get(reason or "", Finish.STOP),
+            usage=usage,
+            model=_string(body.get("model")),
             http_status=200,
             request_id=request_id or _string(body.get("id")),
         )
@@ -152,47 +184,96 @@ class OpenAI:
             maybe_billed=usage is None,
         )
 
-    def _failure(self, response: httpx.Response, request_id: str | None) -> Failure:
+    def _failure(
+        self, response: httpx.Response, request_id: str | None, usage: Usage | None = None
+    ) -> Failure:
         status = response.status_code
-        message, code = _told(response.content)
-        kind = _KIND_OF_CODE.get(code) if code else None
-        if kind is None:
-            kind = _kind_of(status, code)
-        if not message:
-            message = self._shown(response)
-        elif self._key is not None:
-            message = self._key.hidden_in(message)
+        told = _told(response.content)
+        retry_after = retry_after_seconds(response.headers)
+        kind = _kind_of(status, told, retry_after=retry_after)
+        if 300 <= status < 400:
+            told = _Told(message=f"redirects to {response.headers.get('location')}: set the base URL right")
+        message = self._hidden(told.message)[: _SHOWN * 2] or self._shown(response)
+        half_done = status == 200 and kind is FailureKind.SERVER_ERROR
+        processed = half_done or status in _MAYBE_BILLED_STATUS or kind in _MAYBE_BILLED_KINDS
         return Failure(
             kind=kind,
-            message=f"{status} {message}".strip()[: _SHOWN * 2],
+            message=f"{status} {message}",
             http_status=status,
             request_id=request_id,
-            retry_after=retry_after_seconds(response.headers),
+            retry_after=retry_after,
+            usage=usage,
+            maybe_billed=processed and usage is None,
         )
 
     def _shown(self, response: httpx.Response) -> str:
         """The beginning of a strange body, in one line, and without the key."""
-        text = response.content[: _SHOWN * 4].decode("utf-8", "replace")
-        line = " ".join(text.split()) or "nothing"
-        if self._key is not None:
-            line = self._key.hidden_in(line)
+        text = self._hidden(response.content.decode("utf-8", "replace"))
+        line = " ".join(text[: _SHOWN * 4].split()) or "nothing"
         return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
+    def _hidden(self, text: str) -> str:
+        return text if self._key is None else self._key.hidden_in(text)
 
-def fits_strict_mode(schema: object) -> bool:
-    """Whether OpenAI's strict mode takes a schema: closed objects, with every property required."""
-    if not isinstance(schema, Mapping):
-        return True
-    properties = schema.get("properties")
-    if schema.get("type") == "object" or isinstance(properties, Mapping):
-        names = set(properties) if isinstance(properties, Mapping) else set()
-        if schema.get("additionalProperties") is not False or set(schema.get("required") or ()) != names:
+
+class _Form(NamedTuple):
+    """How JSON is asked for: by the API's own means, in words, or both."""
+
+    output: Output
+    response_format: JsonValue
+    told: str | None
+
+
+def _form_of(output: Output, *, way: str) -> _Form:
+    if way == "json_schema" and output.schema is not None:
+        strict = fits_strict_mode(output.schema)
+        described: JsonValue = {"name": "answer", "schema": output.schema, "strict": strict}
+        return _Form(output, {"type": "json_schema", "json_schema": described}, None)
+    told = "Answer with one JSON value and nothing else."
+    if output.schema is not None:
+        told += f" It must meet this JSON Schema: {orjson.dumps(output.schema).decode()}"
+    return _Form(output, None if way == "prompt" else {"type": "json_object"}, told)
+
+
+def _with_told(messages: JsonValue, told: str) -> JsonValue:
+    """The messages with a system prompt that ends, or is, what is told: many models take only one."""
+    assert isinstance(messages, list)  # noqa: S101  # made by `body`; tells mypy
+    first, *others = messages
+    assert isinstance(first, dict)  # noqa: S101  # as above
+    if first["role"] == "system":
+        return [{"role": "system", "content": f"{first['content']}\n\n{told}"}, *others]
+    return [{"role": "system", "content": told}, *messages]
+
+
+def fits_strict_mode(schema: Mapping[str, JsonValue]) -> bool:
+    """Whether OpenAI's strict mode takes a schema, which otherwise answers 400 to every row.
+
+    The root is an object; objects are closed, with every property required; every part has a type, is one of
+    several or refers to another; and no keyword is used beyond those that the documentation lists.
+    """
+    return schema.get("type") == "object" and "anyOf" not in schema and _is_strict(schema)
+
+
+def _is_strict(schema: object) -> bool:
+    if not isinstance(schema, Mapping) or not _STRICT_KEYWORDS.issuperset(schema):
+        return False
+    if not ("type" in schema or "anyOf" in schema or "$ref" in schema):
+        return False
+    if schema.get("format", "date") not in _STRICT_FORMATS or "(?" in schema.get("pattern", ""):
+        return False
+    properties = schema.get("properties", {})
+    if "object" in _as_list(schema.get("type")) or properties:
+        closed = schema.get("additionalProperties") is False
+        if not closed or set(schema.get("required", ())) != set(properties):
             return False
-    parts: list[object] = []
-    for name in _STRUCTURAL:
-        part = schema.get(name)
-        parts.extend(part.values() if isinstance(part, Mapping) and name != "items" else _as_list(part))
-    return all(fits_strict_mode(part) for part in parts)
+    parts = [
+        *properties.values(),
+        *schema.get("$defs", {}).values(),
+        *schema.get("definitions", {}).values(),
+        *schema.get("anyOf", ()),
+        *([schema["items"]] if "items" in schema else ()),
+    ]
+    return all(_is_strict(part) for part in parts)
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:
@@ -212,36 +293,46 @@ def usage_of(body: Mapping[str, Any]) -> Usage | None:
     )
 
 
-def _kind_of(status: int, code: str | None) -> FailureKind:
+class _Told(NamedTuple):
+    """What an error body says, in the shapes that are in use."""
+
+    message: str = ""
+    codes: tuple[str, ...] = ()
+    flagged: bool = False  # for its content, by a moderator
+
+
+def _kind_of(status: int, told: _Told, *, retry_after: float | None) -> FailureKind:
+    for code in told.codes:
+        if code in _KIND_OF_CODE:
+            return _KIND_OF_CODE[code]
     if status == 200:  # an error in the body; its code is often the status it should have had
-        status = int(code) if code and code.isdigit() else 500
+        status = next((int(code) for code in told.codes if _LIKE_A_STATUS.fullmatch(code)), 500)
+    if status == 403 and told.flagged:
+        return FailureKind.REFUSED  # OpenRouter: this row is, and not we
+    if status == 402 and retry_after is not None:
+        return FailureKind.RATE_LIMITED  # OpenRouter: the credit is only held by calls in flight
     if status >= 500:
         return FailureKind.SERVER_ERROR
     return _KIND_OF_STATUS.get(status, FailureKind.REJECTED)
 
 
-def _told(content: bytes) -> tuple[str, str | None]:
-    """Message and code of an error body, in the shapes that are in use; nothing if it has none of them."""
+def _told(content: bytes) -> _Told:
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError:
-        return "", None
+        return _Told()
     if not isinstance(body, dict):
-        return "", None
+        return _Told()
     error = body.get("error")
-    if isinstance(error, dict):
-        code = error.get("code") or error.get("type")
-        return str(error.get("message") or ""), None if code is None else str(code)
-    for told in (error, body.get("message"), body.get("detail")):
-        if told:
-            return told if isinstance(told, str) else orjson.dumps(told).decode(), None
-    return "", None
-
-
-def _finish(reason: object) -> Finish:
-    if reason == "length":
-        return Finish.LENGTH
-    return Finish.REFUSED if reason == "content_filter" else Finish.STOP
+    holder = error if isinstance(error, dict) else body  # Mistral and older vLLM tell without a frame
+    codes = [holder.get("code"), holder.get("type")]
+    metadata = holder.get("metadata")
+    messages = (error, holder.get("message"), body.get("message"), body.get("detail"))
+    return _Told(
+        message=next((message for message in messages if isinstance(message, str) and message), ""),
+        codes=tuple(str(code) for code in codes if isinstance(code, str | int)),
+        flagged=isinstance(metadata, dict) and bool(metadata.get("reasons")),
+    )
 
 
 def _text(content: object) -> str:
@@ -263,9 +354,9 @@ def _string(value: object) -> str | None:
 
 
 def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
 
 
 def _count(within: object, name: str) -> int:
     value = within.get(name) if isinstance(within, dict) else None
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if _is_count(value) else 0
