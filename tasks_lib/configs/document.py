@@ -126,6 +126,10 @@ def parse_document(
     return Document(file=file, folder=folder, value={}, values={}, keys={}, written={})
 
 
+class _Refused(yaml.MarkedYAMLError):
+    """What YAML allows and we do not, in our words."""
+
+
 class _Yaml(Reader, Scanner, Parser, Composer, BaseResolver):
     """PyYAML down to its nodes, with the scalars of YAML 1.2's core schema."""
 
@@ -142,12 +146,12 @@ class _Yaml(Reader, Scanner, Parser, Composer, BaseResolver):
         self._depth += 1
         if self._depth > _DEEPEST:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # of the stubs
-            raise yaml.MarkedYAMLError(problem=f"more than {_DEEPEST} levels", problem_mark=mark)
+            raise _Refused(problem=f"more than {_DEEPEST} levels", problem_mark=mark)
         if self.check_event(AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]  # as above
             if event.anchor not in self.anchors:
                 problem = f"no anchor &{event.anchor} stands before this alias"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+                raise _Refused(problem=problem, problem_mark=event.start_mark)
         node: Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -207,7 +211,9 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
         ((said, cure) for sign, said, cure in _REMEDIES if sign in told), (f"this is not YAML: {told}", None)
     )
     lines = text.splitlines()
-    if line < len(lines) and re.search(r":\s+\{\{", lines[line]):
+    if isinstance(error, _Refused):
+        message = told
+    elif line < len(lines) and re.search(r":\s+\{\{", lines[line]):
         message, remedy = "a text that begins with {{ must stand in quotes", 'Write "{{name}} …".'
     return Problem(file=file, line=line + 1, column=column + 1, message=message, remedy=remedy)
 
@@ -263,15 +269,14 @@ class _Reading:
         self._untagged(node, "map")
         found: dict[str, object] = {}
         for key, value in self._pairs(node):
-            below = (*trail, key.value)
-            if key.value in found:
+            name = self._text(key)
+            below = (*trail, name)
+            if name in found:
                 first = self._keys[below]
-                self._wrong(
-                    key, f"the key {quoted(key.value)} stands here again", f"It is in line {first.line}."
-                )
+                self._wrong(key, f"the key {quoted(name)} stands here again", f"It is in line {first.line}.")
                 continue
             self._keys[below] = self._place(key)
-            found[key.value] = self._value(value, below)
+            found[name] = self._value(value, below)
         return found
 
     def _pairs(self, node: Node) -> Iterator[tuple[ScalarNode, Node]]:

@@ -11,7 +11,7 @@ from tasks_lib.domain.mistake import Mistake
 _SECRET_PREFIXES: Final = (
     "sk-", "sk_", "gsk_", "pk-", "hf_", "xai-", "r8_", "pplx-", "tgp_", "fw_", "nvapi-", "AIza", "ghp_",
 )  # fmt: skip
-_LONG_WORD: Final = re.compile(r"[A-Za-z0-9_\-]{20,}")
+_LONG_WORD: Final = re.compile(r"[A-Za-z0-9]{20,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SHOWN: Final = 60  # characters of a wrong value that are worth repeating
 
 

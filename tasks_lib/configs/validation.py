@@ -9,7 +9,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tasks_lib.configs.document import Document, Json, Trail
-from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, nearest, quoted
+from tasks_lib.configs.problems import (
+    ConfigError,
+    Problem,
+    did_you_mean,
+    looks_like_a_secret,
+    nearest,
+    quoted,
+)
 
 _File = TypeVar("_File", bound=BaseModel)
 
@@ -42,7 +49,10 @@ def validated(document: Document, file: type[_File]) -> _File:
 
 def name_of(trail: Trail) -> str:
     """A place as people write it: revisions[0].model."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in trail).removeprefix(".")
+    return "".join(
+        f"[{part}]" if isinstance(part, int) else f".{'***' if looks_like_a_secret(part) else part}"
+        for part in trail
+    ).removeprefix(".")
 
 
 def _text_trail(document: Document, problem: ErrorDetails) -> Trail | None:
