@@ -1,0 +1,5 @@
+"""`python -m tasks_lib.cli` is `rowmill`."""
+
+from tasks_lib.cli import main
+
+main()

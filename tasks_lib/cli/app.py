@@ -1,0 +1,419 @@
+"""The commands: what they are called, what they take, and how they are explained.
+
+What they do stands in modules of their own, which are imported when a command is run: DuckDB, pandas, Arrow,
+Prefect and the prices take a second to import, which nobody who asks for help should wait.
+"""
+# ruff: noqa: PLC0415  imports inside functions, for the reason above
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks_lib.cli.forms import Form, SchemaOf
+
+app = typer.Typer(
+    name="rowmill",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # they would show values of variables, keys among them
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="The job's file.", show_default=False)]
+Input = Annotated[
+    Path | None,
+    typer.Option(
+        "--input", metavar="FILE", help="Read this file in place of the job's source.", show_default=False
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        help="Write the enriched rows here: .csv, .parquet, .jsonl.",
+        show_default=False,
+    ),
+]
+LedgerOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ledger", metavar="FILE", help="Use this ledger in place of the job's.", show_default=False
+    ),
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N rows.", show_default=False)
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a key of the job, such as limits.in_flight=8; may be repeated.",
+        show_default=False,
+    ),
+]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--reporting-group",
+        metavar="NAME",
+        help="Charge the rows to this group: a name, or a template such as '{{customer}}'.",
+        show_default=False,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", metavar="", help="Ask rows again that were answered before.")]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", metavar="", help="Ask only the rows that failed before.")
+]
+AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object on standard output.")]
+WhoseJob = Annotated[
+    Path | None,
+    typer.Option("--job", metavar="JOB", help="Read the ledger of this job.", show_default=False),
+]
+WhichLedger = Annotated[
+    Path | None, typer.Option("--ledger", metavar="FILE", help="Read this ledger.", show_default=False)
+]
+Format = Annotated[
+    Form | None,
+    typer.Option(
+        "--format",
+        help="How the table is written.  [dim]\\[default: table, or by --output][/]",
+        show_default=False,
+    ),
+]
+ToFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", metavar="FILE", help="Write the table here: .csv, .json, .md, .txt.", show_default=False
+    ),
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rowmill {version('rowmill')}")
+        raise typer.Exit
+
+
+@app.callback()
+def rowmill(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", metavar="", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Run one LLM task for every row of a file, and keep an exact ledger of it.
+
+    Begin here:
+
+      rowmill init                             a job, its task, a few rows
+      rowmill plan configs/jobs/people.yaml    what it would do and cost
+      rowmill run configs/jobs/people.yaml     do it
+      rowmill report                           see what it came to
+
+    Exit codes: 0 all is well, 1 some rows failed, 2 a wrong option or
+    configuration, 3 stopped by a limit, 4 the provider refused us,
+    70 an error of rowmill itself, 130 interrupted.
+    """
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where; it is made if need be.")] = Path(),
+) -> None:
+    """Write a job, its task and a few rows to begin with.
+
+    Files that are there already are left as they are.
+
+    For example:
+
+      rowmill init
+      rowmill init reviews
+    """
+    from tasks_lib.cli.init import make_scaffold
+
+    make_scaffold(folder)
+
+
+@app.command()
+def plan(
+    job: JobArgument,
+    *,
+    source: Input = None,
+    output: Output = None,
+    ledger: LedgerOption = None,
+    limit: Limit = None,
+    settings: Settings = None,
+    reporting_group: Group = None,
+    force: Force = False,
+    retry_failed: RetryFailed = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a job and show what a run would do; spends nothing.
+
+    Reads every row, looks up which were answered before, and shows
+    what would be asked of which model at which price.
+
+    For example:
+
+      rowmill plan configs/jobs/reviews.yaml
+      rowmill plan configs/jobs/reviews.yaml --input today.csv --limit 100
+
+    Exit codes: 0 the job can be run, 2 it cannot; the message says why.
+    """
+    from tasks_lib.cli.plan import show_plan
+    from tasks_lib.job.stretches import Options
+
+    show_plan(
+        job,
+        overrides=_overrides(source, output, ledger, reporting_group, settings),
+        options=Options(limit=limit, force=force, retry_failed=retry_failed),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def run(
+    job: JobArgument,
+    *,
+    source: Input = None,
+    output: Output = None,
+    ledger: LedgerOption = None,
+    limit: Limit = None,
+    settings: Settings = None,
+    reporting_group: Group = None,
+    force: Force = False,
+    retry_failed: RetryFailed = False,
+    prefect: Annotated[
+        bool | None,
+        typer.Option(
+            "--prefect/--no-prefect",
+            metavar="",
+            help="Run as a Prefect flow.  [dim]\\[default: if PREFECT_API_URL is set][/]",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", metavar="", help="Say nothing unless rows failed or the run was stopped."
+        ),
+    ] = False,
+) -> None:
+    """Run a job: ask the model about every row that has no answer yet.
+
+    Rows that were answered by an earlier run are skipped and cost
+    nothing, so the same command resumes an interrupted run, takes up a
+    file that has grown, and tries again what failed.
+
+    For example:
+
+      rowmill run configs/jobs/reviews.yaml
+      rowmill run configs/jobs/reviews.yaml --limit 20 --output try.csv
+      rowmill run configs/jobs/reviews.yaml --set limits.max_cost=2.50
+      rowmill run configs/jobs/reviews.yaml --retry-failed
+
+    Ctrl-C once (or SIGTERM) finishes the calls under way, twice drops
+    them; what was answered is kept either way.
+
+    Exit codes: 0 all rows completed, 1 some rows failed, 2 a wrong option
+    or configuration, 3 stopped by a limit (money, failures, a full disk),
+    4 the provider refused us (key, permission, model), 70 an error of
+    rowmill itself, 130 interrupted.
+    """
+    if force and retry_failed:
+        raise typer.BadParameter("--force asks all rows and --retry-failed a few; give one of the two")
+    from tasks_lib.cli.run import Manner, run_job
+    from tasks_lib.job.stretches import Options
+
+    code = run_job(
+        job,
+        overrides=_overrides(source, output, ledger, reporting_group, settings),
+        options=Options(limit=limit, force=force, retry_failed=retry_failed),
+        manner=Manner(prefect=prefect, json=as_json, quiet=quiet),
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(
+    place: Annotated[
+        Path | None,
+        typer.Argument(metavar="JOB|LEDGER", help="A job's file (.yaml) or a ledger.", show_default=False),
+    ] = None,
+    *,
+    ledger: WhichLedger = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the batches of a ledger, the latest first.
+
+    Without a job or ledger it is the one that the jobs in ./configs/jobs
+    share, or else ./data/rowmill.duckdb.
+
+    For example:
+
+      rowmill status
+      rowmill status configs/jobs/reviews.yaml
+      rowmill status data/rowmill.duckdb --json
+    """
+    from tasks_lib.cli.places import job_or_ledger
+    from tasks_lib.cli.status import show_status
+
+    show_status(job_or_ledger(ledger or place), as_json=as_json)
+
+
+@app.command()
+def show(
+    task_run_id: Annotated[
+        str,
+        typer.Argument(metavar="TASK_RUN_ID", help="Its id, or enough of its beginning.", show_default=False),
+    ],
+    *,
+    job: WhoseJob = None,
+    ledger: WhichLedger = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show all that is known of one row's run, with every call that was made.
+
+    The id is the column task_run_id of the enriched rows and of reports.
+
+    For example:
+
+      rowmill show 0197a2f4
+      rowmill show 0197a2f4 --job configs/jobs/reviews.yaml --json
+    """
+    from tasks_lib.cli.places import ledger_of
+    from tasks_lib.cli.show import show_run
+
+    show_run(ledger_of(named=ledger, job=job), task_run_id, as_json=as_json)
+
+
+@app.command()
+def report(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Which; without it all are listed.", show_default=False),
+    ] = None,
+    *,
+    job: WhoseJob = None,
+    ledger: WhichLedger = None,
+    form: Format = None,
+    output: ToFile = None,
+) -> None:
+    """Print a report on cost, tokens, latency or failures, or list what there is.
+
+    For example:
+
+      rowmill report
+      rowmill report cost_by_reporting_group
+      rowmill report spend_by_day --format markdown
+      rowmill report failures --job configs/jobs/reviews.yaml --output failures.csv
+    """
+    from tasks_lib.cli.places import ledger_of
+    from tasks_lib.cli.report import show_report
+
+    show_report(name, ledger=lambda: ledger_of(named=ledger, job=job), form=form, file=output)
+
+
+@app.command()
+def sql(
+    query: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUERY",
+            help="One statement that reads; - takes it from standard input.",
+            show_default=False,
+        ),
+    ],
+    *,
+    job: WhoseJob = None,
+    ledger: WhichLedger = None,
+    form: Format = None,
+    output: ToFile = None,
+) -> None:
+    """Ask the ledger in SQL; it is opened for reading only.
+
+    For example:
+
+      rowmill sql "from task_runs limit 3"
+      rowmill sql "select model, sum(cost) from attempts group by all"
+      rowmill sql - --format csv < query.sql
+    """
+    from tasks_lib.cli.places import ledger_of
+    from tasks_lib.cli.sql import show_answer
+
+    text = sys.stdin.read() if query == "-" else query
+    show_answer(text, ledger=ledger_of(named=ledger, job=job), form=form, file=output)
+
+
+@app.command()
+def export(
+    job: JobArgument,
+    *,
+    source: Input = None,
+    output: Output = None,
+    ledger: LedgerOption = None,
+    limit: Limit = None,
+    settings: Settings = None,
+) -> None:
+    """Write a job's rows with the answers that the ledger has now; makes no call.
+
+    Rows that failed or were not asked yet are there too, without an
+    answer. A run that comes to its end does the same by itself.
+
+    For example:
+
+      rowmill export configs/jobs/reviews.yaml
+      rowmill export configs/jobs/reviews.yaml --output so_far.csv
+    """
+    from tasks_lib.cli.export import write_rows
+
+    write_rows(job, overrides=_overrides(source, output, ledger, None, settings), limit=limit)
+
+
+@app.command()
+def schema(
+    of: Annotated[
+        SchemaOf,
+        typer.Argument(help="Which file's.", show_default=False),
+    ],
+) -> None:
+    """Print the JSON Schema of a file that you write, for your editor.
+
+    For example:
+
+      rowmill schema job > job.schema.json
+
+    With the YAML language server, put this line at the top of a job:
+
+      # yaml-language-server: $schema=job.schema.json
+    """
+    from tasks_lib.cli.schema import show_schema
+
+    show_schema(of)
+
+
+def _overrides(
+    source: Path | None,
+    output: Path | None,
+    ledger: Path | None,
+    reporting_group: str | None,
+    settings: list[str] | None,
+) -> dict[str, object]:
+    """What the flags set, by the key that each stands for."""
+    flags: dict[str, object] = {
+        "input": source, "output": output, "ledger": ledger, "reporting_group": reporting_group,
+    }  # fmt: skip
+    given = {name: value for name, value in flags.items() if value is not None}
+    for setting in settings or ():
+        key, equals, value = setting.partition("=")
+        if not (key.strip() and equals):
+            raise typer.BadParameter(f"{setting!r} is not of the form KEY=VALUE", param_hint="--set")
+        given[key.strip()] = value
+    return given

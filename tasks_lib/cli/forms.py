@@ -1,0 +1,21 @@
+"""What can be chosen by name on the command line."""
+
+from enum import StrEnum
+
+
+class Form(StrEnum):
+    """How a table is written: for a reader, or for a program."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+class SchemaOf(StrEnum):
+    """The files that a user writes."""
+
+    JOB = "job"
+    TASK = "task"
+    PROVIDERS = "providers"
+    PRICES = "prices"

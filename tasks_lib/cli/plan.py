@@ -1,0 +1,103 @@
+"""Shows what a run of a job would do."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tasks_lib.cli.cells import json_text
+from tasks_lib.cli.figures import count, dollars, short_count
+from tasks_lib.cli.places import nearby
+from tasks_lib.cli.tables import Table, show_table
+from tasks_lib.cli.words import fact, note, tell
+from tasks_lib.configs import Environment
+from tasks_lib.domain.job import Limits
+from tasks_lib.job.preflight import Preflight, preflight
+from tasks_lib.job.setup import load_setup
+from tasks_lib.job.stretches import Options
+
+
+def show_plan(path: Path, *, overrides: Mapping[str, object], options: Options, as_json: bool) -> None:
+    """Check a job and print what its run would do.
+
+    Raises:
+        Mistake: the first thing that would keep it from being run.
+    """
+    setup = load_setup(path, overrides=overrides, environment=Environment.from_os())
+    found = preflight(setup, options=options)
+    if as_json:
+        tell(json_text(found.as_json()))
+        return
+    tell(f"{found.job}: can be run; nothing was asked and nothing was spent")
+    for name, text in _facts(found):
+        tell(fact(name, text))
+    tell("")
+    if len(found.revisions) > 1:
+        show_table(_revisions(found))
+        tell("")
+    show_table(_models(found))
+    for warning in found.warnings:
+        note(f"warning: {warning}")
+
+
+def _facts(found: Preflight) -> Iterator[tuple[str, str]]:
+    dialect = f", {found.dialect}" if found.dialect else ""
+    yield "source", f"{nearby(Path(found.source))}{dialect}"
+    yield "columns", ", ".join(found.columns)
+    if found.inputs:
+        yield "inputs", ", ".join(f"{{{{{name}}}}} = {column}" for name, column in found.inputs.items())
+    yield "rows", f"{count(found.rows)}, {count(found.answered)} of them answered before"
+    yield "to run", _to_run(found)
+    yield "limits", _limits(found.limits) or "those of the provider"
+    yield "ledger", nearby(Path(found.ledger))
+    if found.output is None:
+        yield "output", "none; rowmill export writes one from the ledger"
+    else:
+        yield "output", nearby(Path(found.output))
+        added = (name for name in found.output_columns if name not in found.columns)
+        yield "adds", ", ".join(added)
+
+
+def _to_run(found: Preflight) -> str:
+    if not found.to_run:
+        return "nothing; a run would make no call"
+    tokens = f"about {short_count(found.estimated_input_tokens)} tokens of input"
+    cost = found.estimated_input_cost
+    price = f" for {dollars(cost)}" if cost is not None else ""
+    return f"{count(found.to_run)}, {tokens}{price}; answers and retries come on top"
+
+
+def _limits(limits: Limits) -> str:
+    told = (
+        (limits.in_flight, "{} calls in flight"),
+        (limits.requests_per_minute, "{} requests a minute"),
+        (limits.tokens_per_minute, "{} tokens a minute"),
+        (limits.max_failures, "{} failed rows"),
+    )
+    parts = [text.format(count(limit)) for limit, text in told if limit is not None]
+    if limits.max_cost is not None:
+        parts.append(dollars(limits.max_cost))
+    return ", ".join(parts)
+
+
+def _revisions(found: Preflight) -> Table:
+    return Table(
+        columns=("revision", "share", "models"),
+        rows=[(one.tag, f"{one.share:.1%}", ", ".join(one.models)) for one in found.revisions],
+    )
+
+
+def _models(found: Preflight) -> Table:
+    return Table(
+        columns=("model", "$/M input", "cached", "output", "price by", "calls in flight", "a minute"),
+        rows=[
+            (
+                one.model,
+                one.input_price,
+                one.cached_input_price,
+                one.output_price,
+                one.price_source or "unknown",
+                one.limits.in_flight,
+                one.limits.requests_per_minute,
+            )
+            for one in found.models
+        ],
+    )

@@ -1,0 +1,126 @@
+"""How a batch went, for whoever ran it, and what they may want to do next."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.text import Text
+
+from tasks_lib.cli.figures import cost, count, duration, rate
+from tasks_lib.cli.places import nearby
+from tasks_lib.cli.words import fact, note, one_line, tell
+from tasks_lib.job.stretches import Options
+from tasks_lib.job.tally import Outcome, Summary, Tally
+
+_OPTION_OF = {
+    "input": "--input",
+    "output": "--output",
+    "ledger": "--ledger",
+    "reporting_group": "--reporting-group",
+}
+_STYLES = {Outcome.COMPLETED: "bold green", Outcome.COMPLETED_WITH_FAILURES: "bold yellow"}
+_LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """The command that takes a run up again, as its user would type it."""
+
+    command: str
+    options: Options
+
+    @classmethod
+    def of(
+        cls, path: Path, *, overrides: Mapping[str, object], options: Options, prefect: bool | None
+    ) -> Self:
+        """The command with the flags that make it the same job; --force is none of them."""
+        words = ["rowmill", "run", str(path)]
+        for name, value in overrides.items():
+            words += [_OPTION_OF[name], str(value)] if name in _OPTION_OF else ["--set", f"{name}={value}"]
+        if options.limit is not None:
+            words += ["--limit", str(options.limit)]
+        if prefect is not None:
+            words.append("--prefect" if prefect else "--no-prefect")
+        return cls(command=shlex.join(words), options=options)
+
+
+def show_summary(summary: Summary, *, tally: Tally, again: Again, aside: bool) -> None:
+    """Write the summary to standard output, or aside, to standard error."""
+    console = Console(file=sys.stderr if aside else sys.stdout, highlight=False, soft_wrap=True)
+    with console.capture() as drawn:
+        console.print(_headline(summary))
+        for name, text in _facts(summary, tally):
+            console.print(Text(fact(name, text)))
+        for purpose, command in _next(summary, again):
+            console.print(Text.assemble(f"{purpose}: ", (command, "bold")))
+    (note if aside else tell)(drawn.get().rstrip("\n"))
+
+
+def _headline(summary: Summary) -> Text:
+    if _idle(summary):
+        return Text(f"Nothing to do: all {count(summary.rows)} rows were answered before; no call was made.")
+    told = {
+        Outcome.COMPLETED: "completed",
+        Outcome.COMPLETED_WITH_FAILURES: f"completed, but {_rows(summary.failed)} failed",
+        Outcome.STOPPED: "stopped",
+        Outcome.REFUSED: "the provider refused",
+        Outcome.INTERRUPTED: "interrupted",
+        Outcome.CRASHED: "crashed",
+    }[summary.outcome]
+    headline = Text.assemble(f"{summary.job}: ", (told, _STYLES.get(summary.outcome, "bold red")))
+    if summary.reason and not summary.outcome.is_whole:
+        headline.append(f": {one_line(summary.reason, longest=_LONGEST_REASON)}")
+    return headline
+
+
+def _idle(summary: Summary) -> bool:
+    return summary.outcome is Outcome.COMPLETED and summary.skipped == summary.rows and not summary.calls
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{count(number)} rows"
+
+
+def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
+    if not _idle(summary):
+        parts = (
+            f"{count(summary.completed)} completed",
+            f"{count(summary.failed)} failed",
+            f"{count(summary.skipped)} skipped",
+            f"{count(summary.cancelled)} cancelled",
+        )
+        yield "rows", f"{count(summary.rows)} = {' + '.join(parts)}"
+    if summary.failures:
+        kinds = ", ".join(f"{count(number)} {kind}" for kind, number in summary.failures.items())
+        yield "failures", kinds
+        if tally.last_failure:
+            yield "", f"such as {one_line(tally.last_failure, longest=_LONGEST_REASON)}"
+    if summary.calls:
+        retries = f", {count(tally.retries)} of them retries" if tally.retries else ""
+        yield "calls", f"{count(summary.calls)}{retries}"
+        yield "tokens", f"{count(summary.input_tokens)} in, {count(summary.output_tokens)} out"
+        yield "cost", cost(summary.cost, calls_of_unknown_cost=summary.calls_of_unknown_cost)
+        done = summary.completed + summary.failed
+        speed = f", {rate(done / summary.seconds)}" if done and summary.seconds else ""
+        yield "time", f"{duration(summary.seconds)}{speed}"
+    if summary.output is not None:
+        yield "output", nearby(summary.output)
+    elif not summary.outcome.is_whole:
+        yield "output", "not written, since not all rows came to their end"
+    yield "ledger", nearby(summary.ledger)
+
+
+def _next(summary: Summary, again: Again) -> Iterator[tuple[str, str]]:
+    if not summary.outcome.is_whole and again.options.force:
+        yield "ask every row once more with", f"{again.command} --force"
+        yield "ask only rows that have no answer at all with", again.command
+    elif not summary.outcome.is_whole:
+        yield "resume with", again.command + (" --retry-failed" if again.options.retry_failed else "")
+    elif summary.failed:
+        yield "ask the failed rows again with", f"{again.command} --retry-failed"
+    if summary.calls:
+        yield "see what it cost with", shlex.join(["rowmill", "report", "--ledger", nearby(summary.ledger)])

@@ -1,0 +1,150 @@
+"""A project in a folder of its own, a server on loopback, and the command as a child process."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.llmserver import Server, running_server
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "sk-test-0123456789abcdef"  # must never be seen again
+
+TASK = """\
+task: sentiment
+output:
+  modality: json
+  schema:
+    type: object
+    properties: {sentiment: {enum: [positive, negative]}}
+    required: [sentiment]
+    additionalProperties: false
+user_prompt: "row_id: {{id}}. Review: {{review}}"
+model: pretend:pretend-1
+parameters: {max_tokens: 64}
+"""
+JOB = """\
+job: reviews
+task: ../tasks/sentiment.yaml
+source: {path: ../../data/reviews.csv, key: id}
+reporting_group: "{{customer}}"
+limits: {in_flight: 8}
+retries: {rate_limited: 2, transient: 1, content: 0, wait_initial: 0.01, wait_max: 0.02}
+ledger: ../../data/rowmill.duckdb
+output: ../../data/out/reviews.csv
+"""
+PRICES = """\
+"pretend:*": {input: 1.00, output: 2.00}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A folder with a job, and how the command is run in it."""
+
+    folder: Path
+    server: Server
+
+    @property
+    def job(self) -> Path:
+        return self.folder / "configs/jobs/reviews.yaml"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "data/rowmill.duckdb"
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "data/out/reviews.csv"
+
+    def write(self, path: str, text: str) -> Path:
+        """Write a file of the project."""
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+        return file
+
+    def rows(self, number: int) -> Path:
+        """Give the job so many rows."""
+        lines = (f"{n},customer {n % 3},fine thing number {n}\n" for n in range(1, number + 1))
+        return self.write("data/reviews.csv", f"id,customer,review\n{''.join(lines)}")
+
+    def provider(self, **settings: float | str) -> None:
+        """Let the server behave like this for the job's account."""
+        url = self.server.base_url(**settings)
+        self.write(
+            "configs/providers.yaml",
+            f"pretend: {{protocol: openai, base_url: '{url}', key: PRETEND_KEY}}\n",
+        )
+
+    def environment(self, **further: str) -> Mapping[str, str]:
+        """The environment of the command: nothing of ours but what a program needs."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        ours = {"PYTHONPATH": str(ROOT), "PRETEND_KEY": KEY, "TERM": "xterm-256color", "COLUMNS": "100"}
+        return {**kept, **ours, **further}
+
+    def rowmill(
+        self, *arguments: str | Path, env: Mapping[str, str] | None = None, text: str | None = None
+    ) -> "Ended":
+        """What the command says, and its exit code."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tasks_lib.cli", *map(str, arguments)],
+            cwd=self.folder,
+            env=env or self.environment(),
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def begin(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """The command while it runs."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tasks_lib.cli", *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_heed_interrupts,  # noqa: PLW1509  # the child has a single thread
+        )
+
+
+def _heed_interrupts() -> None:
+    """Undo what a shell does to programs in its background, so that the child can be interrupted."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with running_server(auth=KEY, det=1) as started:
+        yield started
+
+
+@pytest.fixture
+def project(tmp_path: Path, server: Server) -> Project:
+    made = Project(folder=tmp_path, server=server)
+    made.write("configs/jobs/reviews.yaml", JOB)
+    made.write("configs/tasks/sentiment.yaml", TASK)
+    made.write("configs/prices.yaml", PRICES)
+    made.rows(20)
+    made.provider()
+    server.reset()
+    return made
