@@ -1,0 +1,60 @@
+"""All benchmarks: `python -m bench [SECTION …]`, against a loopback server that is started for them.
+
+Sections: overhead, latency, rate, faults, crash. `--url http://127.0.0.1:PORT` uses a server that runs
+already and speaks the same settings; `--quick` is for a look, not for a claim.
+"""
+
+import argparse
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.metadata import version
+
+from bench.crash import crash
+from bench.faults import faults
+from bench.limits import latency, rate
+from bench.overhead import overhead
+from tests.llmserver import Server, running_server
+
+SECTIONS = ("overhead", "latency", "rate", "faults", "crash")
+
+
+def main() -> None:
+    """Run the sections that are asked for, in order, and print what they find."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--url", help="a server that runs already")
+    parser.add_argument("--quick", action="store_true", help="small sizes")
+    given = parser.parse_args()
+    unknown = [section for section in given.sections if section not in SECTIONS]
+    if unknown:
+        parser.error(f"no section is called {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    print(
+        f"rowmill {version('rowmill')}, Python {platform.python_version()}, duckdb {version('duckdb')}, "
+        f"pyreqwest {version('pyreqwest')}, {platform.machine()}"
+    )
+    with ExitStack() as stack:
+        server = Server(given.url, 0) if given.url else stack.enter_context(running_server())
+        for section in given.sections:
+            print(f"\n## {section}")
+            for line in _section(section, server, quick=given.quick):
+                print(line)
+                sys.stdout.flush()
+
+
+def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
+    if section == "overhead":
+        sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
+        return overhead(server.base_url(), sizes=sizes, at_once=64, repeats=1 if quick else 3)
+    if section == "latency":
+        return latency(server, rows=2_000 if quick else 10_000)
+    if section == "rate":
+        return rate(server, per_minute=600, minutes=1.2 if quick else 2.5)
+    if section == "faults":
+        return faults(server, rows=2_000 if quick else 20_000)
+    return crash(server, kills=3 if quick else 20, rows=3_000 if quick else 20_000)
+
+
+if __name__ == "__main__":
+    main()

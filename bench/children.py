@@ -1,0 +1,32 @@
+"""Programs of ours as child processes, each with its own memory and its own core."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def json_of(module: str, *arguments: str, core: int | None = None) -> dict[str, Any]:
+    """What `python -m module arguments` prints as one JSON object; pinned to a core if one is named.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it complained of.
+    """
+    done = subprocess.run(
+        command(module, *arguments, core=core), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{module} ended with {done.returncode}: {done.stderr[-2000:]}")
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def command(module: str, *arguments: str, core: int | None = None) -> Sequence[str]:
+    """The command line of a module of ours."""
+    pinned = ["taskset", "-c", str(core)] if core is not None and (os.cpu_count() or 1) > 1 else []
+    return [*pinned, sys.executable, "-m", module, *arguments]

@@ -1,0 +1,76 @@
+"""kill -9 at random moments of a run, each followed by another: nothing lost or twice, little wasted."""
+
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from bench.children import ROOT, command, json_of
+from bench.project import make_project
+from tests.llmserver import Server
+
+_TWICE = """
+select count(*)
+from   (select row_key from task_runs where status = 'completed' group by row_key having count(*) > 1)
+"""
+
+
+def crash(
+    server: Server, *, kills: int = 20, rows: int = 20_000, in_flight: int = 64, seed: int = 1
+) -> Iterator[str]:
+    """Kill, run again, and at the end hold the ledger against the server's own count.
+
+    Raises:
+        RuntimeError: a row is missing or answered twice, or more was wasted than may be.
+    """
+    server.reset()
+    draw = random.Random(seed)  # noqa: S311  # moments, not secrets
+    with tempfile.TemporaryDirectory() as folder:
+        job = make_project(
+            Path(folder), base_url=server.base_url(lat=50), rows=rows, in_flight=in_flight, output="out.csv"
+        )
+        hits = 0
+        for _ in range(kills * 3):
+            if hits == kills:
+                break
+            before = int(server.stats()["recv"])
+            child = subprocess.Popen(
+                command("bench.one_run", str(job)),
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            while int(server.stats()["recv"]) == before and child.poll() is None:
+                time.sleep(0.01)
+            time.sleep(draw.uniform(0, 0.5))
+            child.send_signal(signal.SIGKILL)
+            hits += child.wait() == -signal.SIGKILL
+        summary = json_of("bench.one_run", str(job))
+        with duckdb.connect(str(Path(folder) / "ledger.duckdb"), read_only=True) as ledger:
+            answered = _one(
+                ledger, "select count(distinct row_key) from task_runs where status = 'completed'"
+            )
+            twice = _one(ledger, _TWICE)
+            stray = _one(
+                ledger, "select count(*) from attempts where task_run_id not in (select id from task_runs)"
+            )
+    stats = server.stats()
+    excess = stats["rows_billed"]["excess"]
+    yield (
+        f"{hits} kills over {rows:,} rows, {in_flight} in flight: answered {answered:,}, twice in the ledger "
+        f"{twice}, attempts without a run {stray}; billed more than once {excess} "
+        f"({excess / max(1, hits):.0f} a kill, {in_flight} in flight); the last run found {summary['skipped']:,} "
+        "answered"
+    )
+    if answered != rows or twice or stray or hits < kills:
+        raise RuntimeError("a row is missing or twice, or the kills came too late")
+
+
+def _one(ledger: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = ledger.execute(query).fetchone()
+    return int(row[0]) if row else 0

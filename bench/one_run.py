@@ -1,0 +1,38 @@
+"""One measured run of a job, in a process of its own: `python -m bench.one_run JOB`, one JSON object out."""
+
+import argparse
+import asyncio
+import json
+import resource
+import time
+from pathlib import Path
+
+from tasks_lib.configs import Environment
+from tasks_lib.job.batch import run_batch
+from tasks_lib.job.setup import load_setup
+
+
+def main() -> None:
+    """Run the job and print what it took; CPU is user and system time of the run, memory the peak."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("job", type=Path)
+    job: Path = parser.parse_args().job
+    setup = load_setup(job, environment=Environment.from_os())
+    began, cpu = time.perf_counter(), time.process_time()
+    summary = asyncio.run(run_batch(setup))
+    cpu, seconds = time.process_time() - cpu, time.perf_counter() - began
+    print(
+        json.dumps(
+            {
+                **summary.as_json(),
+                "wall_seconds": seconds,
+                "rows_per_second": summary.rows / seconds,
+                "cpu_us_per_row": cpu / summary.rows * 1e6,
+                "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
