@@ -32,7 +32,8 @@ Json = Any
 
 _LARGEST: Final = 4_000_000  # bytes of a file
 _MOST_VALUES: Final = 100_000  # of a file, each alias counted as what it stands for
-_DEEPEST: Final = 60  # levels
+DEEPEST: Final = 60
+"""Levels that a value may have; beyond it something is wrong, and JSON cannot always be written."""
 
 _CORE: Final = "tag:yaml.org,2002:"
 _NULL: Final = re.compile(r"~|null|Null|NULL|")
@@ -144,9 +145,9 @@ class _Yaml(Reader, Scanner, Parser, Composer, BaseResolver):
     def compose_node(self, parent: Node | None, index: Json) -> Node | None:
         """A node and all below it, as deep as is reasonable."""
         self._depth += 1
-        if self._depth > _DEEPEST:
+        if self._depth > DEEPEST:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # of the stubs
-            raise _Refused(problem=f"more than {_DEEPEST} levels", problem_mark=mark)
+            raise _Refused(problem=f"more than {DEEPEST} levels", problem_mark=mark)
         if self.check_event(AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]  # as above
             if event.anchor not in self.anchors:
@@ -177,8 +178,6 @@ def _root(text: str, file: str) -> Node | None:
         raise ConfigError([Problem(file=file, line=line, column=column, message=message)]) from None
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_syntax_problem(error, text, file)]) from None
-    except RecursionError:
-        raise ConfigError([Problem(file=file, message=f"more than {_DEEPEST} levels")]) from None
 
 
 _REMEDIES: Final = (
@@ -250,6 +249,8 @@ class _Reading:
         if self._count > _MOST_VALUES:
             message = f"more than {_MOST_VALUES:,} values, each alias counted as what it stands for"
             raise ConfigError([_problem_at(self._place(node), message, None)])
+        if len(trail) > DEEPEST:  # by way of aliases, since the nodes themselves are not
+            raise ConfigError([_problem_at(self._place(node), f"more than {DEEPEST} levels", None)])
         self._values[trail] = self._place(node)
         if isinstance(node, ScalarNode):
             return self._scalar(node, trail)

@@ -49,7 +49,8 @@ class SourceFile(Keys):
     """Where the rows come from."""
 
     path: Text | None = Field(
-        default=None, description="The file, relative to this one: .csv, .parquet or .jsonl"
+        default=None,
+        description="The file, relative to this one: .csv, .parquet or .jsonl, compressed (.gz, .zst) or not",
     )
     query: Text | None = Field(default=None, description="In place of a file: SQL that DuckDB answers")
     format: Literal["csv", "parquet", "jsonl"] | None = Field(
@@ -64,8 +65,8 @@ class SourceFile(Keys):
         ]
         | None
     ) = Field(default=None, description="What parts a CSV's fields; by default it is found in the file")
-    quote: Annotated[str, Field(min_length=1, max_length=1)] = Field(
-        default='"', description="What a CSV's fields are quoted with"
+    quote: Annotated[str, Field(max_length=1)] = Field(
+        default='"', description="What a CSV's fields are quoted with; '' if they never are"
     )
     encoding: Text = Field(default="utf-8", description="A CSV's encoding")
 

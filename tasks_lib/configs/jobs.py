@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeVar
 from tasks_lib.configs.definition import definition_of
 from tasks_lib.configs.document import Document, Trail, read_document
 from tasks_lib.configs.fields import Column
+from tasks_lib.configs.formats import destination_format, source_delimiter, source_format
 from tasks_lib.configs.job_file import JobFile, output_of, source_of
 from tasks_lib.configs.overrides import overridden
 from tasks_lib.configs.paths import path_from, shown
@@ -26,22 +27,7 @@ _Read = TypeVar("_Read")
 
 LONGEST_METADATA_NAME: Final = 16  # characters, as Parallel's task API has it
 
-_SOURCE_FORMATS: Final = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
-_DESTINATION_FORMATS: Final = {
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".duckdb": "duckdb",
-}
+_ASKING: Final = ("user_prompt", "revisions", "model")  # keys that only a task file has
 _LABELS: Final = ("reporting_group", "reference", "context_id")
 
 
@@ -89,6 +75,7 @@ def _read_job(
     path: Path, *, overrides: Mapping[str, object], missing_source: Literal["refused", "allowed"]
 ) -> _JobDocument:
     document = overridden(read_document(path), overrides)
+    _refuse_a_task(document)
     problems: list[Problem] = []
     file = _gathered(problems, lambda: validated(document, JobFile))
     providers = _gathered(problems, lambda: provider_names(path, overrides))
@@ -104,6 +91,15 @@ def _read_job(
     if problems:
         raise ConfigError(problems)
     return _JobDocument(job=job, document=document, task=task)
+
+
+def _refuse_a_task(document: Document) -> None:
+    if isinstance(document.value, dict) and "source" not in document.value:
+        for key in _ASKING:
+            if key in document.value:
+                message = f"the key {key!r} belongs in a task file, and this is read as a job file"
+                remedy = "A job's 'task' names the task file."
+                raise ConfigError([document.key_problem((key,), message, remedy)])
 
 
 def _gathered(problems: list[Problem], read: Callable[[], _Read]) -> _Read | None:
@@ -162,7 +158,7 @@ def _source_problems(
         return
     at: Trail = ("source", "path")
     path = path_from(document.place(at).folder, source.path)
-    if source.format is None and path.suffix.lower() not in _SOURCE_FORMATS:
+    if source.format is None and source_format(path.name) is None:
         message = f"the name {quoted(path.name)} does not tell a format"
         yield document.problem(at, message, "Say source.format: csv, parquet or jsonl.")
     if missing_source == "refused" and not path.is_file():
@@ -176,7 +172,7 @@ def _output_problems(document: Document, file: JobFile) -> Iterator[Problem]:
         return
     at: Trail = ("output", "path")
     name = Path(output.path).name
-    chosen = output.format or _DESTINATION_FORMATS.get(Path(output.path).suffix.lower())
+    chosen = output.format or destination_format(output.path)
     if chosen is None:
         message = f"the name {quoted(name)} does not tell a format"
         yield document.problem(
@@ -283,12 +279,11 @@ def _source(document: Document, file: JobFile) -> Source:
     if source.path is None:
         return Source(query=source.query, key=source.key, quote=source.quote, encoding=source.encoding)
     path = path_from(document.place(("source", "path")).folder, source.path)
-    suffix = path.suffix.lower()
     return Source(
         path=path,
-        format=source.format or _SOURCE_FORMATS[suffix],
+        format=source.format or source_format(path.name),
         key=source.key,
-        delimiter=source.delimiter or ("\t" if suffix == ".tsv" else None),
+        delimiter=source.delimiter or source_delimiter(path.name),
         quote=source.quote,
         encoding=source.encoding,
     )
@@ -299,7 +294,8 @@ def _destination(document: Document, file: JobFile, *, name: str) -> Destination
     if output is None:
         return None
     path = path_from(document.place(("output", "path")).folder, output.path)
-    chosen = output.format or _DESTINATION_FORMATS[path.suffix.lower()]
+    chosen = output.format or destination_format(path.name)
+    assert chosen is not None  # noqa: S101  # or there was a problem
     return Destination(path=path, format=chosen, table=(output.table or name) if chosen == "duckdb" else None)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tasks_lib.configs.document import Document, Json, Place, Trail, parse_document
+from tasks_lib.configs.formats import source_format
 from tasks_lib.configs.problems import ConfigError, Problem
 
 _FLAGS: Final = {  # flags that have a name of their own, and the keys they stand for
@@ -16,7 +17,6 @@ _FLAGS: Final = {  # flags that have a name of their own, and the keys they stan
     "reporting_group": ("reporting_group",),
 }
 _SHORT: Final = {"source": "path", "output": "path"}  # what a mapping's short form stands for
-_FORMATS: Final = (".csv", ".parquet", ".jsonl")
 
 
 def overridden(document: Document, overrides: Mapping[str, object]) -> Document:
@@ -95,7 +95,7 @@ def _placed(within: Json, trail: tuple[str, ...], value: object, *, flag: str, d
 def _from_input(document: Document) -> Document:
     """The document without what described the file that --input is read in place of."""
     source = {key: item for key, item in document.value["source"].items() if key != "query"}
-    if str(source["path"]).lower().endswith(_FORMATS):
+    if source_format(str(source["path"])) is not None:
         source.pop("format", None)
     return replace(document, value={**document.value, "source": source})
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tasks_lib.configs.document import Document, Trail, read_document
+from tasks_lib.configs.document import DEEPEST, Document, Trail, read_document
 from tasks_lib.configs.paths import path_from, shown
 from tasks_lib.configs.problems import ConfigError, ConfigWarning, Problem, did_you_mean, quoted
 from tasks_lib.configs.providers import provider_names
@@ -105,7 +105,7 @@ def _refuse_a_job(document: Document) -> None:
             if key in document.value:
                 message = f"the key {key!r} belongs in a job file, and this is read as a task file"
                 raise ConfigError(
-                    [document.key_problem((key,), message, "A job's 'task' names a task file.")]
+                    [document.key_problem((key,), message, "A job's 'task' names the task file.")]
                 )
 
 
@@ -283,7 +283,22 @@ def _read_schema(path: Path) -> Mapping[str, JsonValue]:
         raise ConfigError([Problem(file=name, message="this is not JSON in UTF-8")]) from None
     if not isinstance(value, dict):
         raise ConfigError([Problem(file=name, line=1, column=1, message="a schema must be a JSON object")])
+    if _is_deeper(value, levels=DEEPEST):
+        raise ConfigError([Problem(file=name, message=f"more than {DEEPEST} levels")])
     return value
+
+
+def _is_deeper(value: object, *, levels: int) -> bool:
+    """Whether a JSON value has more levels than that."""
+    here = [value]
+    for _ in range(levels + 1):
+        here = [
+            item
+            for collection in here
+            if isinstance(collection, (dict, list))
+            for item in (collection.values() if isinstance(collection, dict) else collection)
+        ]
+    return bool(here)
 
 
 def _doubts(document: Document, file: TaskFile, task: Task) -> Iterator[Problem]:

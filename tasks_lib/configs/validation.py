@@ -91,9 +91,6 @@ def _told(document: Document, problem: ErrorDetails, file: type[BaseModel]) -> P
             return document.key_problem(trail, f"{where} has no value")
         within = f" in {where}" if where else ""
         return document.problem(trail, f"{missing!r} is missing{within}")
-    if missing is not None and missing in _keys_at(_schema(file), trail):  # a key that holds nothing
-        trail = (*trail, missing)
-        where = name_of(trail)
     found = _found(_at(document.value, trail))
     said, remedy = _words(problem, found)
     subject = where or "the file"

@@ -142,6 +142,17 @@ def test_a_bomb_of_aliases_does_not_go_off() -> None:
     assert "more than 100,000 values, each alias counted as what it stands for" in told("\n".join(lines))
 
 
+def test_aliases_go_no_deeper_than_brackets() -> None:
+    """Levels count wherever they are written."""
+    lines = [
+        f"a0: &a0 {'[' * 30}1{']' * 30}",
+        f"a1: &a1 {'[' * 30}*a0{']' * 30}",
+        f"a2: {'[' * 30}*a1{']' * 30}",
+    ]
+    assert told("\n".join(lines)) == "x.yaml:1:39: more than 60 levels"
+    assert read(lines[0]).value["a0"]
+
+
 def test_an_alias_stands_for_its_anchor() -> None:
     """A part may be written once and used twice."""
     assert read("a: &x {b: 1}\nc: *x").value == {"a": {"b": 1}, "c": {"b": 1}}

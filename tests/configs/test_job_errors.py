@@ -153,6 +153,18 @@ def test_the_expected_fields_must_be_fields_of_the_answer(project: Project) -> N
     ]
 
 
+@pytest.mark.parametrize("key", ["user_prompt", "revisions", "model"])
+def test_a_task_in_place_of_a_job_is_told_as_such(project: Project, key: str) -> None:
+    """Rather than by everything that a job has and a task has not."""
+    project.write("configs/jobs/job.yaml", f"task: sentiment\n{key}: x\n")
+    with pytest.raises(ConfigError) as caught:
+        load_job(project.job)
+    assert project.told(caught.value) == [
+        f"{FILE}:2:1: the key {key!r} belongs in a task file, and this is read as a job file. "
+        "A job's 'task' names the task file."
+    ]
+
+
 def test_a_job_that_is_not_there_is_named(project: Project) -> None:
     """A path that leads nowhere is told as it was given."""
     with pytest.raises(ConfigError) as caught:
@@ -201,6 +213,29 @@ def test_a_mapped_column_that_is_missing_is_told_in_the_job(project: Project) ->
         FILE
         + ":3:16: inputs.text names a column 'revew', which the source does not have. Did you mean 'review'?"
     ]
+
+
+def test_a_placeholder_of_the_system_prompt_is_told_there(project: Project) -> None:
+    """In whichever revision it first stands."""
+    project.write(
+        "configs/tasks/task.yaml",
+        'revisions:\n  - {user_prompt: "{{id}}", model: "openai:a"}\n'
+        '  - user_prompt: "{{id}}"\n    system_prompt: "On {{topic}}."\n    model: openai:a\n',
+    )
+    with pytest.raises(ConfigError) as caught:
+        check_columns(project.job, ["id"])
+    assert project.told(caught.value) == [
+        "configs/tasks/task.yaml:4:20: no column is called 'topic', as the placeholder {{topic}} asks. "
+        "Say in the job which one it means, such as inputs: {topic: COLUMN}."
+    ]
+
+
+def test_numbers_for_names_do_not_hide_other_mistakes(project: Project) -> None:
+    """What was written as text is told no more; what is wrong all the same is."""
+    project.write("configs/jobs/job.yaml", JOB + "seed: 7\nreference: 7\nlimits: {in_flight: x}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_job(project.job)
+    assert project.told(caught.value) == [FILE + ":5:21: limits.in_flight must be a whole number, not 'x'"]
 
 
 def test_nothing_is_said_of_columns_that_are_there(project: Project) -> None:

@@ -177,6 +177,7 @@ def test_an_output_s_format_is_told_by_its_name(
         ("x.tsv", "csv", "\t"),
         ("x.Parquet", "parquet", None),
         ("x.ndjson", "jsonl", None),
+        ("x.y.tsv.GZ", "csv", "\t"),
     ],
 )
 def test_a_source_s_format_is_told_by_its_name(

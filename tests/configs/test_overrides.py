@@ -29,6 +29,7 @@ def test_flags_win_over_the_file(project: Project) -> None:
                 "retries.content": 0,
                 "metadata.run": "007",
                 "inputs": "{text: review}",
+                "reference": "{{id}}",
                 "seed": "1.10",
                 "job": "no",
             },
@@ -40,6 +41,7 @@ def test_flags_win_over_the_file(project: Project) -> None:
     assert job.labels.metadata == {"run": Template.parse("007")}
     assert (job.limits.in_flight, job.limits.max_cost, job.retries.content) == (8, Decimal("0.30"), 0)
     assert job.inputs == {"text": "review"}
+    assert job.labels.reference == Template.parse("{{id}}")
     assert (job.seed, job.name) == ("1.10", "no")
 
 

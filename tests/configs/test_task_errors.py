@@ -111,7 +111,7 @@ revisions:
             "task: x\nsource: rows.csv\n",
             [
                 ":2:1: the key 'source' belongs in a job file, and this is read as a task file. "
-                "A job's 'task' names a task file."
+                "A job's 'task' names the task file."
             ],
         ),
         (TASK + "user_prompt: again\n", [":4:1: the key 'user_prompt' stands here again. It is in line 2."]),
@@ -137,6 +137,8 @@ def test_a_task_that_cannot_be_asked_says_where_and_why(
         (b'{"type": }', "configs/tasks/s.json:1:10: this is not JSON: Expecting value"),
         (b"[]", "configs/tasks/s.json:1:1: a schema must be a JSON object"),
         (b"\xff", "configs/tasks/s.json: this is not JSON in UTF-8"),
+        (b'{"a":' * 100_000, "configs/tasks/s.json: this is not JSON in UTF-8"),
+        (b'{"a":' * 61 + b"1" + b"}" * 61, "configs/tasks/s.json: more than 60 levels"),
     ],
 )
 def test_a_schema_file_that_is_none_is_told_with_its_own_place(
