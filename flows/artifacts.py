@@ -1,0 +1,140 @@
+"""What a flow run shows beside its states: progress while it runs, tables when it is over.
+
+An artifact that cannot be written is a line in the run's log and nothing more.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import anyio
+from prefect import get_run_logger
+from prefect.artifacts import (
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+
+from flows.pages import shown
+from flows.words import dollars, told
+from tasks_lib.job.tally import Summary, Tally
+
+EVERY: Final = 5.0  # seconds between two looks at the tally
+_PATIENCE: Final = 10.0  # seconds for one artifact
+
+Table = Sequence[Mapping[str, object]]
+_Made = TypeVar("_Made")
+
+
+@asynccontextmanager
+async def progress_shown(job: str, tally: Tally, *, every: float = EVERY) -> AsyncIterator[None]:
+    """A progress artifact that follows the tally while the body runs, and is right at its end."""
+    artifact = await _unless_it_fails(
+        acreate_progress_artifact(0.0, key=key_of(job, "progress"), description=f"Job {job} has begun")
+    )
+    if artifact is None:
+        yield
+        return
+
+    async def show() -> None:
+        await _unless_it_fails(aupdate_progress_artifact(artifact, _percent(tally), description=_line(tally)))
+
+    async def follow() -> None:
+        while True:
+            await anyio.sleep(every)
+            await show()
+
+    follower = asyncio.create_task(follow())  # in a task group the body's errors would come out as a group
+    try:
+        yield
+    finally:
+        follower.cancel()
+        with anyio.CancelScope(shield=True):  # the last word, even of a run that is cut short
+            await asyncio.wait([follower])
+            await show()
+
+
+async def show_end(summary: Summary, *, costs: Table) -> None:
+    """The closing artifacts of a batch: its counts, which add up, and what it cost by reporting group."""
+    if costs:
+        await show_table(
+            costs, key=key_of(summary.job, "costs"), description=f"Cost by reporting group of {summary.job}"
+        )
+    await show_table(
+        counts_of(summary),
+        key=key_of(summary.job, "rows"),
+        description=f"The rows of {summary.job}: {told(summary)}",
+    )
+    await _unless_it_fails(
+        acreate_markdown_artifact(
+            markdown_of(summary), key=key_of(summary.job, "summary"), description=told(summary)
+        )
+    )
+
+
+async def show_table(table: Table, *, key: str, description: str) -> None:
+    """A table artifact; money and times as text."""
+    rows = [{name: shown(value) for name, value in row.items()} for row in table]
+    await _unless_it_fails(acreate_table_artifact(rows, key=key, description=description))
+
+
+def counts_of(summary: Summary) -> Table:
+    """The counts of a batch, one a row; those before the last add up to it."""
+    return [
+        {"rows": "answered", "count": summary.completed},
+        {"rows": "failed", "count": summary.failed},
+        {"rows": "left as they were", "count": summary.skipped},
+        {"rows": "not asked", "count": summary.cancelled},
+        {"rows": "all", "count": summary.rows},
+    ]
+
+
+def markdown_of(summary: Summary) -> str:
+    """A batch in a few lines, with where to look further."""
+    unknown = summary.calls_of_unknown_cost
+    lines = [
+        f"# {_escaped(summary.job)}: {_escaped(told(summary))}",
+        "",
+        f"- calls: {summary.calls:,}, in {summary.seconds:,.1f} s",
+        f"- tokens: {summary.input_tokens:,} in, {summary.output_tokens:,} out",
+        f"- cost: {dollars(summary.cost)}" + (f", and {unknown:,} calls of unknown cost" if unknown else ""),
+        f"- batch: `{summary.batch_id}`",
+        f"- ledger: `{summary.ledger}`",
+    ]
+    if summary.output is not None:
+        lines.append(f"- output: `{summary.output}`")
+    return "\n".join(lines) + "\n"
+
+
+def key_of(*parts: str) -> str:
+    """An artifact's key: lower case letters, digits and dashes are all that Prefect takes."""
+    return "-".join(
+        re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") or "x" for part in ("rowmill", *parts)
+    )
+
+
+def _percent(tally: Tally) -> float:
+    return 100.0 * tally.settled / tally.rows if tally.rows else 0.0
+
+
+def _line(tally: Tally) -> str:
+    return (
+        f"{tally.settled:,} of {tally.rows:,} rows; {tally.failed:,} failed; "
+        f"{tally.input_tokens + tally.output_tokens:,} tokens; {dollars(tally.cost)}"
+    )
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text)
+
+
+async def _unless_it_fails(act: Awaitable[_Made]) -> _Made | None:
+    try:
+        with anyio.fail_after(_PATIENCE):
+            return await act
+    except Exception as trouble:  # noqa: BLE001  # whatever it is, it is not worth a run that is paid for
+        get_run_logger().warning("An artifact was not written: %r", trouble)
+        return None

@@ -1,0 +1,267 @@
+"""The flow `enrich`: a job file -> chunks of rows -> ledger -> artifacts."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from os import PathLike, fspath
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import anyio
+from prefect import State, flow, get_client, get_run_logger
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import OrchestrationResult
+from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectSignal
+from prefect.logging.handlers import PrefectConsoleHandler
+from prefect.settings import temporary_settings
+from prefect.states import Cancelled
+
+from flows.artifacts import progress_shown, show_end
+from flows.chunks import ChunkRuns
+from flows.costs import costs_of
+from flows.ending import ending_on, ending_when_cancelled
+from flows.handed import HANDED, Handed
+from flows.server import reach_api
+from flows.settings import CLIENT_DEFAULTS, says_how_to_log
+from flows.states import state_of, state_of_mistake
+from tasks_lib.configs import Environment
+from tasks_lib.domain.mistake import Mistake
+from tasks_lib.engine.stop import Stop
+from tasks_lib.job.batch import run_batch
+from tasks_lib.job.setup import Setup, load_setup
+from tasks_lib.job.stretches import Options
+from tasks_lib.job.tally import Outcome, Summary, Tally
+
+_NAMED: Final = (
+    "input",
+    "output",
+    "ledger",
+    "reporting_group",
+)  # overrides that have a parameter of their own
+_PATIENCE: Final = 5.0  # seconds for telling Prefect that the run is cancelled
+
+
+@flow(name="enrich", retries=0, persist_result=False, log_prints=False)
+async def enrich(
+    job: str,
+    input: str | None = None,  # noqa: A002  # the name of the command line's flag
+    output: str | None = None,
+    ledger: str | None = None,
+    reporting_group: str | None = None,
+    limit: int | None = None,
+    overrides: dict[str, Any] | None = None,
+    force: bool = False,
+    retry_failed: bool = False,
+) -> State[dict[str, object]]:
+    """Run a job: every row of its source that was not answered yet.
+
+    Args:
+        job: Path of the job file.
+        input: A source file in place of the job's.
+        output: A destination in place of the job's.
+        ledger: A ledger in place of the job's.
+        reporting_group: To whose account all rows go, in place of the job's.
+        limit: Only the first so many rows.
+        overrides: Keys of the job file and their values in place of its own, such as
+            {"limits.max_cost": 5, "source.key": "id"}.
+        force: Ask again what was answered before.
+        retry_failed: Ask only the rows that failed before.
+
+    Returns:
+        The flow run's end state, which tells how the batch ended; see `flows.states`.
+    """
+    handed = HANDED.get() or Handed()
+    handed.begun = True
+    handed.flow_run = _flow_run().name
+    named = {"input": input, "output": output, "ledger": ledger, "reporting_group": reporting_group}
+    given = {name: value for name, value in named.items() if value is not None}
+    try:
+        setup = load_setup(
+            Path(job), overrides={**(overrides or {}), **given}, environment=Environment.from_os()
+        )
+        options = Options(limit=limit, force=force, retry_failed=retry_failed)
+        handed.summary = summary = await _carry_out(setup, options=options, handed=handed)
+    except Mistake as mistake:
+        handed.error = mistake
+        return state_of_mistake(mistake, handed.tally)
+    except Exception as error:
+        handed.error = error
+        raise
+    except asyncio.CancelledError:
+        await _tell_cancelled(handed.tally)
+        raise
+    await show_end(summary, costs=await costs_of(summary))
+    return state_of(summary)
+
+
+async def run_flow(
+    job_path: Path | str,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    options: Options | None = None,
+    tally: Tally,
+    stop: Stop,
+    say: Callable[[str], None] | None = None,
+) -> Summary:
+    """Run a job as the flow `enrich` in this process; the summary is the batch's, not Prefect's.
+
+    Without a Prefect API a server is started, and ends with this process. A Prefect that fails once the batch
+    has begun costs a line of warning, and not the batch.
+
+    Args:
+        job_path: the job file.
+        overrides: as `load_setup` has them.
+        options: which rows.
+        tally: the caller's own counts, to be read while the batch runs.
+        stop: the caller's own stop; who hands it over listens to Ctrl-C.
+        say: takes lines for people: that a server is being started, how the flow run ended, what went wrong
+            with Prefect. By default they go to stderr.
+
+    Raises:
+        Mistake: nothing was run: something is wrong with the job, or Prefect does not answer.
+        asyncio.CancelledError: the call was cancelled, which is the batch's hard end.
+    """
+    say = say or _say_on_stderr
+    parameters = _parameters(str(job_path), overrides=overrides or {}, options=options or Options())
+    setup = load_setup(
+        Path(job_path), overrides=overrides, environment=Environment.from_os()
+    )  # before any wait
+    with stop.cuts_short():
+        await reach_api(say)
+    if stop.called:
+        return Summary.of(
+            tally, job=setup.job, outcome=Outcome.INTERRUPTED, reason=stop.reason, seconds=0.0, output=None
+        )
+    handed = Handed(tally=tally, stop=stop)
+    token = HANDED.set(handed)
+    try:
+        with _quiet_console(), temporary_settings(set_defaults=CLIENT_DEFAULTS):
+            await _run_enrich(parameters, handed=handed, say=say)
+    finally:
+        HANDED.reset(token)
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():  # which Prefect swallows once it has marked the flow run
+        raise asyncio.CancelledError
+    if handed.error is not None:
+        raise handed.error
+    if handed.summary is None:
+        raise RuntimeError("the flow has ended without a word on its batch")
+    return handed.summary
+
+
+async def _carry_out(setup: Setup, *, options: Options, handed: Handed) -> Summary:
+    tally, stop, began = handed.tally, handed.stop or Stop(), monotonic()
+    signals = [signal.SIGTERM] if handed.stop else [signal.SIGTERM, signal.SIGINT]
+    chunks = ChunkRuns(tally=tally, chunk_rows=handed.chunk_rows)
+    scope = anyio.CancelScope()
+    summary: Summary | None = None
+    try:
+        async with progress_shown(setup.job.name, tally), ending_when_cancelled(_flow_run().id, stop):
+            with scope, ending_on(*signals, stop=stop, scope=scope):
+                summary = await run_batch(
+                    setup,
+                    options=options,
+                    tally=tally,
+                    stop=stop,
+                    chunks=chunks,
+                    chunk_rows=handed.chunk_rows,
+                )
+    finally:
+        with anyio.CancelScope(shield=True):
+            await chunks.close()
+    if summary is not None:
+        return summary
+    return Summary.of(  # the grace after a signal has passed
+        tally,
+        job=setup.job,
+        outcome=Outcome.INTERRUPTED,
+        reason=stop.reason,
+        seconds=monotonic() - began,
+        output=None,
+    )
+
+
+async def _run_enrich(parameters: dict[str, Any], *, handed: Handed, say: Callable[[str], None]) -> None:
+    try:
+        state: State[Any] = await enrich(**parameters, return_state=True)
+    except (Exception, PrefectSignal) as trouble:
+        named = f"{type(trouble).__name__}: {trouble}"
+        if not handed.begun:
+            raise Mistake(
+                f"Prefect would not run the flow ({named}). Nothing was run.\n"
+                "Rows can be run without Prefect: add --no-prefect."
+            ) from trouble
+        if handed.summary is None and handed.error is None:
+            raise
+        say(f"Prefect failed when the batch was over ({named}): the flow run does not tell how it ended.")
+        return
+    say(f"Prefect flow run {handed.flow_run} ended {state.name}: {state.message}")
+
+
+def _parameters(job: str, *, overrides: Mapping[str, object], options: Options) -> dict[str, Any]:
+    """The flow's parameters, plain enough for Prefect to keep and to show."""
+    plain = {name: _plain(value) for name, value in overrides.items()}
+    others = {name: value for name, value in plain.items() if name not in _NAMED}
+    return {
+        "job": job,
+        **{name: value for name, value in plain.items() if name in _NAMED},
+        "limit": options.limit,
+        "overrides": others or None,
+        "force": options.force,
+        "retry_failed": options.retry_failed,
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, PathLike):
+        return fspath(value)
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _flow_run() -> FlowRun:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("enrich is a Prefect flow: call it, and not its function")
+    return context.flow_run
+
+
+async def _tell_cancelled(tally: Tally) -> None:
+    """Mark the flow run as cancelled, which it is; Prefect would take it for a crash."""
+    flow_run = _flow_run()
+    message = f"{tally.settled} of {tally.rows} rows done. Everything answered is kept: run it again to go on"
+    try:
+        with anyio.CancelScope(shield=True), anyio.fail_after(_PATIENCE):
+            async with get_client() as client:
+                orchestrated: OrchestrationResult[object] = await client.set_flow_run_state(
+                    flow_run.id, Cancelled(message=message), force=True
+                )
+    except Exception as trouble:  # noqa: BLE001  # the cancellation goes on whatever Prefect says to it
+        get_run_logger().warning("The flow run was not marked as cancelled: %r", trouble)
+    else:
+        flow_run.state = orchestrated.state
+
+
+@contextmanager
+def _quiet_console() -> Iterator[None]:
+    """Prefect's log goes to its server and not to the terminal, unless the user has said how to log."""
+    handlers = [one for one in logging.getLogger().handlers if isinstance(one, PrefectConsoleHandler)]
+    levels = [one.level for one in handlers]
+    if not says_how_to_log():
+        for handler in handlers:
+            handler.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for handler, level in zip(handlers, levels, strict=True):
+            handler.setLevel(level)
+
+
+def _say_on_stderr(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

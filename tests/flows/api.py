@@ -1,0 +1,108 @@
+"""Prefect's API as any program sees it: JSON over HTTP."""
+
+import json
+import time
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+_OPENER = build_opener(ProxyHandler({}))
+Json = dict[str, Any]
+
+
+class PrefectApi:
+    """A Prefect server, asked without Prefect's own client."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def flow_run(self, name: str) -> Json:
+        """The one flow run of this name."""
+        (found,) = self._post("/flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}})
+        return found
+
+    def flow_runs_with(self, job: str) -> list[Json]:
+        """The flow runs of a job file."""
+        found: list[Json] = self._post("/flow_runs/filter", {"sort": "START_TIME_DESC"})
+        return [run for run in found if run["parameters"].get("job") == job]
+
+    def table(self, artifact: Json) -> list[Json]:
+        """The rows of a table artifact."""
+        rows: list[Json] = json.loads(artifact["data"])
+        return rows
+
+    def by_id(self, flow_run_id: str) -> Json:
+        """A flow run by its id."""
+        found: Json = self._ask("GET", f"/flow_runs/{flow_run_id}", None)
+        return found
+
+    def task_runs(self, flow_run_id: str, *, at_least: int, within: float = 20) -> list[Json]:
+        """The task runs of a flow run; the server takes a while to record them."""
+        wanted = {"task_runs": {"flow_run_id": {"any_": [flow_run_id]}}, "sort": "NAME_ASC"}
+        deadline = time.monotonic() + within
+        while True:
+            found = self._post("/task_runs/filter", wanted)
+            done = [run for run in found if run["end_time"]]
+            if len(done) >= at_least or time.monotonic() > deadline:
+                return found
+            time.sleep(0.2)
+
+    def artifacts(self, flow_run_id: str) -> dict[str, Json]:
+        """The artifacts of a flow run by key."""
+        wanted = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}}
+        return {one["key"]: one for one in self._post("/artifacts/filter", wanted)}
+
+    def deployment(self, name: str) -> Json:
+        """A deployment by `flow/name`."""
+        found: Json = self._ask("GET", f"/deployments/name/{name}", None)
+        return found
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something at a path."""
+        try:
+            self._ask("GET", path, None)
+        except HTTPError as error:
+            error.close()
+            if error.code != 404:
+                raise
+            return False
+        return True
+
+    def run_deployment(self, deployment: Json, parameters: Json) -> str:
+        """The id of a new flow run, which a worker will find."""
+        asked = {"parameters": parameters, "state": {"type": "SCHEDULED", "name": "Scheduled"}}
+        made: Json = self._post(f"/deployments/{deployment['id']}/create_flow_run", asked)
+        return str(made["id"])
+
+    def cancel(self, flow_run_id: str) -> None:
+        """What the UI's button does."""
+        self._post(
+            f"/flow_runs/{flow_run_id}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        )
+
+    def wait_for_end(self, flow_run_id: str, *, within: float) -> Json:
+        """The flow run once it is over."""
+        return self.wait_for_state(
+            flow_run_id, {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}, within=within
+        )
+
+    def wait_for_state(self, flow_run_id: str, types: set[str], *, within: float) -> Json:
+        """The flow run once its state is of one of these types."""
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            found = self.by_id(flow_run_id)
+            if found["state_type"] in types:
+                return found
+            time.sleep(0.2)
+        raise AssertionError(f"still {found['state_type']}: {found['state']}")
+
+    def _post(self, path: str, body: Json) -> Any:
+        return self._ask("POST", path, body)
+
+    def _ask(self, method: str, path: str, body: Json | None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(  # noqa: S310  # the address of the server that the test started
+            self.url + path, data=data, method=method, headers={"content-type": "application/json"}
+        )
+        with _OPENER.open(request, timeout=60) as answer:
+            return json.load(answer)

@@ -1,0 +1,109 @@
+"""Runs batches in a program of its own, as the command line would: one line of JSON for each step.
+
+Prefect keeps its settings, its clients and its threads for as long as a process lives, so tests share none.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from tasks_lib.configs import Environment
+from tasks_lib.domain.mistake import Mistake
+from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.job.batch import run_batch
+from tasks_lib.job.setup import load_setup
+from tasks_lib.job.stretches import Options
+from tasks_lib.job.tally import Summary, Tally
+
+Json = dict[str, Any]
+
+
+async def _flow(step: Json, tally: Tally, stop: Stop, said: list[str]) -> Summary:
+    from flows.enrich import run_flow  # noqa: PLC0415  # some steps are to show what happens without it
+
+    return await run_flow(
+        Path(step["job"]),
+        overrides=step.get("overrides"),
+        options=Options(**step.get("options", {})),
+        tally=tally,
+        stop=stop,
+        say=said.append,
+    )
+
+
+async def _direct(step: Json, tally: Tally, stop: Stop, said: list[str]) -> Summary:
+    setup = load_setup(Path(step["job"]), overrides=step.get("overrides"), environment=Environment.from_os())
+    return await run_batch(setup, options=Options(**step.get("options", {})), tally=tally, stop=stop)
+
+
+async def _small_chunks(step: Json, tally: Tally, stop: Stop, said: list[str]) -> Summary:
+    from flows.enrich import enrich  # noqa: PLC0415  # as above
+    from flows.handed import HANDED, Handed  # noqa: PLC0415  # as above
+
+    handed = Handed(tally=tally, stop=stop, chunk_rows=step["chunk_rows"])
+    HANDED.set(handed)
+    await enrich(job=step["job"])
+    assert handed.summary is not None
+    said.append(f"Prefect flow run {handed.flow_run} ended")
+    return handed.summary
+
+
+_WAYS: dict[str, Callable[[Json, Tally, Stop, list[str]], Awaitable[Summary]]] = {
+    "flow": _flow,
+    "direct": _direct,
+    "small_chunks": _small_chunks,
+}
+
+
+async def _after(rows: int, tally: Tally, act: Callable[[], object]) -> None:
+    while tally.settled < rows:  # noqa: ASYNC110  # the tally tells nobody when it changes
+        await asyncio.sleep(0.005)
+    act()
+
+
+def _kill_ephemeral_server() -> None:
+    from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415  # as above
+
+    process = SubprocessASGIServer().server_process
+    assert process is not None
+    process.kill()
+    process.wait()
+
+
+async def _run(step: Json) -> Json:
+    tally, stop, said, began = Tally(), Stop(), list[str](), monotonic()
+    batch = asyncio.ensure_future(_WAYS[step["way"]](step, tally, stop, said))
+    acts = {
+        "stop_after": lambda: stop.call(Why.INTERRUPTED, "Ctrl-C was received"),
+        "cancel_after": batch.cancel,
+        "kill_server_after": _kill_ephemeral_server,
+    }
+    beside = [
+        asyncio.ensure_future(_after(step[name], tally, act)) for name, act in acts.items() if name in step
+    ]
+    told: Json = {}
+    try:
+        told["summary"] = (await batch).as_json()
+    except Mistake as mistake:
+        told["mistake"] = str(mistake)
+    except asyncio.CancelledError:
+        told["cancelled"] = True
+    for one in beside:
+        one.cancel()
+    return {**told, "said": said, "seconds": monotonic() - began, "prefect": "prefect" in sys.modules}
+
+
+async def main() -> None:
+    """Run the steps."""
+    for step in json.loads(sys.argv[1]):
+        os.environ.update(step.get("env", {}))
+        print(json.dumps(await _run(step)), flush=True)  # noqa: T201  # it is what the test reads
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

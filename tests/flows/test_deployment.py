@@ -1,0 +1,88 @@
+"""The deployments of flows/prefect.yaml, run by a worker."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import duckdb
+import pytest
+
+from tests.flows.jobs import ROWS, write_job
+from tests.flows.processes import ROOT, program
+
+pytestmark = pytest.mark.prefect
+
+
+def soon(is_so: Callable[[], bool], *, within: float) -> None:
+    deadline = time.monotonic() + within
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.1)
+
+
+def prefect_command(*arguments: str, env) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_worker_runs_cancels_and_reports(tmp_path, llm, prefect):
+    """Deployed from its file, the nightly job runs, is cancelled without loss, and is reported on.
+
+    While it runs, the same job is not started a second time.
+    """
+    llm.reset()
+    api = prefect.api
+    good = write_job(tmp_path / "good", base_url=llm.base_url())
+    slow = write_job(tmp_path / "slow", base_url=llm.base_url(lat=100), rows=2_000, in_flight=4)
+    env = {**prefect.env, "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_LOGGING_LEVEL": "INFO"}
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "rowmill", "--type", "process"]
+    with program(command, env=env, log=tmp_path / "worker.log"):
+        soon(lambda: api.exists("/work_pools/rowmill"), within=60)
+        prefect_command("deploy", "--all", "--prefect-file", "flows/prefect.yaml", env=env)
+        nightly, morning = api.deployment("enrich/nightly"), api.deployment("report/morning-report")
+        assert [one["schedule"]["cron"] for one in nightly["schedules"]] == ["30 2 * * *"]
+        assert (nightly["global_concurrency_limit"] or {}).get("limit") == 1
+
+        run = api.run_deployment(nightly, {"job": str(good.path)})
+        ended = api.wait_for_end(run, within=90)
+        assert (ended["state_name"], ended["state"]["message"]) == (
+            "Completed",
+            f"{ROWS} of {ROWS} rows answered",
+        )
+
+        run = api.run_deployment(nightly, {"job": str(slow.path)})
+        before = llm.stats()["recv"]
+        soon(lambda: llm.stats()["recv"] > before + 20, within=90)
+        second = api.wait_for_end(api.run_deployment(nightly, {"job": str(slow.path)}), within=60)
+        assert second["state_type"] == "CANCELLED"
+        api.cancel(run)
+        assert api.wait_for_end(run, within=60)["state_type"] == "CANCELLED"
+        soon(lambda: not slow.ledger.with_suffix(".duckdb.wal").exists(), within=30)
+        with duckdb.connect(str(slow.ledger), read_only=True) as ledger:
+            ((status, rows, completed, failed, skipped, cancelled),) = ledger.execute(
+                "select status, rows, completed, failed, skipped, cancelled from batches"
+            ).fetchall()
+        assert status == "interrupted"
+        assert rows == 2_000 == completed + failed + skipped + cancelled
+        assert completed >= 16
+        assert failed == 0
+
+        given = {"ledger": str(good.ledger), "folder": str(tmp_path / "report")}
+        ended = api.wait_for_end(api.run_deployment(morning, given), within=90)
+        assert ended["state_name"] == "Completed", ended["state"]["message"]
+        tables = api.artifacts(ended["id"])
+        costs = {
+            row["reporting_group"]: row for row in api.table(tables["rowmill-report-cost-by-reporting-group"])
+        }
+        assert sum(row["completed"] for row in costs.values()) == ROWS
+        assert "umbrella" in (tmp_path / "report" / "report.html").read_text()
+        assert (tmp_path / "report" / "cost_by_model.csv").read_text().startswith("model,")
