@@ -31,7 +31,11 @@ async def open_accounts(
         accounts: dict[str, Account] = {}
         for name, key in secrets.items():
             provider = setup.providers[name]
-            pool = transport or await stack.enter_async_context(PooledTransport(provider.timeouts))
+            pool: httpx.AsyncBaseTransport
+            if transport is not None:
+                pool = transport
+            else:
+                pool = await stack.enter_async_context(PooledTransport(provider.timeouts))
             limits = limits_for(provider, setup.job.limits)
             if provider.protocol == LOCAL and transport is None:
                 model = next(model for model in setup.models if model.provider == name)

@@ -27,9 +27,9 @@ def accuracy_of(job: Job, *, source: OpenSource, ledger: Ledger, limit: int | No
         results = ledger.results([one.identity for one in charted])
         for one in charted:
             result = results.get(one.identity)
-            if result is None or result.status != "completed" or result.response_json is None:
+            if result is None or result.status != "completed" or result.response is None:
                 continue
-            answer = orjson.loads(result.response_json)
+            answer = orjson.loads(result.response)
             for field, column in job.expected.items():
                 expected = one.row.values[column]
                 if expected is None or not isinstance(answer, Mapping):

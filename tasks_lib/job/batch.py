@@ -71,7 +71,7 @@ async def run_batch(
     """
     options = options or Options()
     check_before_rows(setup)
-    with open_source(setup.job.source) as source:
+    with open_source(setup.job.source, folder=setup.folder) as source:
         rows = await to_thread.run_sync(lambda: check_source(setup, source, limit=options.limit))
         with open_ledger(setup.job.ledger) as ledger:
             batch = Batch(setup, ledger=ledger, tally=tally, stop=stop, chunks=chunks)

@@ -8,16 +8,8 @@ from tasks_lib.domain.job import Destination, Job
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.checks import check_source, columns_of, planner_of
 from tasks_lib.job.setup import Setup
-from tasks_lib.ledger import Ledger, open_ledger
-from tasks_lib.rows import (
-    OpenSource,
-    RowResult,
-    check_output,
-    enriched,
-    open_output,
-    open_source,
-    output_schema,
-)
+from tasks_lib.ledger import Ledger, StoredResult, open_ledger
+from tasks_lib.rows import Enrichment, OpenSource, RowResult, check_output, open_output, open_source
 
 _ROWS = 5_000  # at a time
 _NOT_RUN = RowResult(status="not_run")
@@ -36,7 +28,7 @@ def export_rows(setup: Setup, *, destination: Destination | None = None, limit: 
     if destination is None:
         raise Mistake("nowhere to write to: give --output FILE, or `output:` in the job")
     check_output(destination)
-    with open_source(job.source) as source:
+    with open_source(job.source, folder=setup.folder) as source:
         check_source(setup, source, limit=limit)
         with open_ledger(job.ledger, read_only=True) as ledger:
             return write_enriched(job, source=source, ledger=ledger, destination=destination, limit=limit)
@@ -47,19 +39,35 @@ def write_enriched(
 ) -> int:
     """Write the enriched rows of a source that is open and checked; gives their number."""
     written = 0
-    with open_output(destination, schema=output_schema(source.schema, job.task.output)) as output:
-        for batch in enriched_batches(job, source=source, ledger=ledger, limit=limit):
+    enrichment = Enrichment(source.schema, job.task.output)
+    with open_output(destination, schema=enrichment.schema) as output:
+        for batch in enriched_batches(job, enrichment, source=source, ledger=ledger, limit=limit):
             output.write(batch)
             written += batch.num_rows
     return written
 
 
 def enriched_batches(
-    job: Job, *, source: OpenSource, ledger: Ledger, limit: int | None
+    job: Job, enrichment: Enrichment, *, source: OpenSource, ledger: Ledger, limit: int | None
 ) -> Iterator[pa.RecordBatch]:
     """The enriched rows, some thousands at a time."""
     planner = planner_of(job)
     for rows, batch in source.tables(size=_ROWS, limit=limit, columns=columns_of(job)):
         identities = [planner.chart(row).identity for row in rows]
-        results = ledger.results(identities)
-        yield enriched(batch, [results.get(one, _NOT_RUN) for one in identities], job.task.output)
+        stored = ledger.results(identities)
+        yield enrichment.enriched(batch, [_result(stored.get(identity)) for identity in identities])
+
+
+def _result(stored: StoredResult | None) -> RowResult:
+    if stored is None:
+        return _NOT_RUN
+    return RowResult(
+        status=stored.status,
+        response_json=stored.response,
+        error=stored.error,
+        cost=stored.cost,
+        input_tokens=stored.input_tokens,
+        output_tokens=stored.output_tokens,
+        model=stored.model,
+        task_run_id=stored.task_run_id,
+    )

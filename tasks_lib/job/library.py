@@ -34,7 +34,7 @@ from tasks_lib.job.setup import Setup, load_setup, setup_of
 from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.tally import Summary
 from tasks_lib.ledger import Ledger, open_ledger
-from tasks_lib.rows import open_table
+from tasks_lib.rows import Enrichment, open_table
 
 IN_MEMORY = Path(":memory:")  # a ledger that is forgotten at the end
 
@@ -133,10 +133,11 @@ async def enrich(
         summary = await batch.run(stretches.fetch, rows=rows, transport=transport)
         if not summary.outcome.is_whole:
             raise Mistake(f"{summary.cancelled} of {summary.rows} rows were not run: {summary.reason}")
+        enrichment = Enrichment(source.schema, job.task.output)
         batches = await to_thread.run_sync(
-            lambda: list(enriched_batches(job, source=source, ledger=open_one, limit=None))
+            lambda: list(enriched_batches(job, enrichment, source=source, ledger=open_one, limit=None))
         )
-        enriched = pa.Table.from_batches(batches)
+        enriched = pa.Table.from_batches(batches, schema=enrichment.schema)
     return enriched.to_pandas() if isinstance(table, pd.DataFrame) else enriched
 
 
@@ -248,11 +249,11 @@ class _Stream:
                     row=values,
                     key=row.key,
                     status=known.status,
-                    response=orjson.loads(known.response_json) if known.response_json else None,
+                    response=orjson.loads(known.response) if known.response else None,
                     error=None,
                     cost=known.cost,
-                    input_tokens=known.input_tokens,
-                    output_tokens=known.output_tokens,
+                    input_tokens=known.input_tokens or 0,
+                    output_tokens=known.output_tokens or 0,
                     model=known.model,
                     task_run_id=known.task_run_id,
                 )

@@ -80,7 +80,7 @@ def preflight(setup: Setup, *, options: Options | None = None) -> Preflight:
     options = options or Options()
     check_before_rows(setup)
     job = setup.job
-    with open_source(job.source) as source:
+    with open_source(job.source, folder=setup.folder) as source:
         rows = check_source(setup, source, limit=options.limit)
         answered, failed = _answered(job, source, limit=options.limit)
         to_run = rows if options.force else failed if options.retry_failed else rows - answered
@@ -99,7 +99,7 @@ def preflight(setup: Setup, *, options: Options | None = None) -> Preflight:
             revisions=_revisions(job),
             models=tuple(_model(setup, model, price) for model, price in prices.items()),
             output=str(job.output.path) if job.output is not None else None,
-            output_columns=tuple(names),
+            output_columns=names.all,
             ledger=str(job.ledger),
             limits=job.limits,
             estimated_input_tokens=round(tokens),

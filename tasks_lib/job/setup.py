@@ -33,6 +33,11 @@ class Setup:
     overrides: Mapping[str, object] = field(default_factory=dict)  # what flags changed in it
 
     @property
+    def folder(self) -> Path | None:
+        """Where relative paths in a query begin."""
+        return self.path.parent if self.path is not None else None
+
+    @property
     def models(self) -> tuple[Model, ...]:
         """Every model that the job may call, each once: primaries first."""
         return models_of(self.job.task)
