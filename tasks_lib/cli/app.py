@@ -6,6 +6,7 @@ Prefect and the prices take a second to import, which nobody who asks for help s
 # ruff: noqa: PLC0415  imports inside functions, for the reason above
 
 import sys
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -303,22 +304,37 @@ def report(
     *,
     job: WhoseJob = None,
     ledger: WhichLedger = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            "--since",
+            metavar="DATE",
+            formats=["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"],
+            help="Only what happened from then on (UTC).",
+            show_default=False,
+        ),
+    ] = None,
     form: Format = None,
     output: ToFile = None,
 ) -> None:
-    """Print a report on cost, tokens, latency or failures, or list what there is.
+    """Print a report on cost, latency, failures and more; without a name list them.
+
+    A cost that is empty is unknown, and never zero.
 
     For example:
 
       rowmill report
       rowmill report cost_by_reporting_group
-      rowmill report spend_by_day --format markdown
+      rowmill report spend_by_day --since 2026-11-01 --format markdown
       rowmill report failures --job configs/jobs/reviews.yaml --output failures.csv
     """
     from tasks_lib.cli.places import ledger_of
-    from tasks_lib.cli.report import show_report
+    from tasks_lib.cli.report import list_reports, show_report
 
-    show_report(name, ledger=lambda: ledger_of(named=ledger, job=job), form=form, file=output)
+    if name is None:
+        list_reports(form=form, file=output)
+    else:
+        show_report(name, ledger=ledger_of(named=ledger, job=job), since=since, form=form, file=output)
 
 
 @app.command()
@@ -337,7 +353,9 @@ def sql(
     form: Format = None,
     output: ToFile = None,
 ) -> None:
-    """Ask the ledger in SQL; it is opened for reading only.
+    """Ask the ledger in SQL; nothing in it can be changed.
+
+    rowmill sql "show tables" lists its tables and views.
 
     For example:
 

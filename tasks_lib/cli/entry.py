@@ -5,6 +5,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from io import TextIOWrapper
+from typing import TextIO
 
 from typer.main import get_command
 
@@ -52,7 +53,14 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,  # noqa: ARG001  (this and the rest: what the interpreter calls it with)
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
     """What a user should know goes in one line; warnings for developers are not for users."""
     if issubclass(category, UserWarning):
         note(f"warning: {visible(str(message))}")

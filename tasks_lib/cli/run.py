@@ -50,9 +50,8 @@ def run_job(path: Path, *, overrides: Mapping[str, object], options: Options, ma
     environment = Environment.from_os()
     setup = load_setup(path, overrides=overrides, environment=environment)
     tally = Tally()
-    through_flow = manner.prefect if manner.prefect is not None else environment.prefect_api_url is not None
-    if through_flow:
-        begin = _by_flow(path, overrides=overrides, options=options)
+    if _wants_prefect(manner, environment):
+        begin = _by_flow(path, overrides=overrides, options=options, say=_unheard if manner.quiet else note)
     else:
         begin = _directly(setup, options=options)
     watched = not manner.quiet and somebody_watches()
@@ -77,14 +76,27 @@ def _directly(setup: Setup, *, options: Options) -> Begin:
     return begin
 
 
-def _by_flow(path: Path, *, overrides: Mapping[str, object], options: Options) -> Begin:
-    # Prefect takes seconds to import, and who runs without it should not need it.
+def _wants_prefect(manner: Manner, environment: Environment) -> bool:
+    # A library that is used without flows should not need them.
+    from flows.settings import api_configured  # noqa: PLC0415
+
+    return api_configured(environment) if manner.prefect is None else manner.prefect
+
+
+def _by_flow(
+    path: Path, *, overrides: Mapping[str, object], options: Options, say: Callable[[str], None]
+) -> Begin:
+    # Prefect takes seconds to import, which who runs without it should not wait.
     from flows.enrich import run_flow  # noqa: PLC0415
 
     async def begin(tally: Tally, stop: Stop) -> Summary:
-        return await run_flow(str(path), overrides=dict(overrides), options=options, tally=tally, stop=stop)
+        return await run_flow(path, overrides=overrides, options=options, tally=tally, stop=stop, say=say)
 
     return begin
+
+
+def _unheard(_: str) -> None:
+    """Nobody wants to know."""
 
 
 async def _carry_out(begin: Begin, setup: Setup, tally: Tally, *, show: Show | None, every: float) -> Summary:

@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from tasks_lib.cli import main
 from tests.llmserver import Server, running_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,6 +107,18 @@ class Project:
         )
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
+    def here(self, *arguments: str | Path) -> "Ended":
+        """The same within this process, which saves a second of imports."""
+        out, err = StringIO(), StringIO()
+        code: object = None
+        with chdir(self.folder), redirect_stdout(out), redirect_stderr(err):
+            try:
+                main([str(argument) for argument in arguments])
+            except SystemExit as end:
+                code = end.code
+        assert isinstance(code, int)
+        return Ended(code=code, out=out.getvalue(), err=err.getvalue())
+
     def begin(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """The command while it runs."""
         return subprocess.Popen(
@@ -139,7 +154,9 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, server: Server) -> Project:
+def project(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("PRETEND_KEY", KEY)  # of `here`, whose environment is that of the tests
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
     made = Project(folder=tmp_path, server=server)
     made.write("configs/jobs/reviews.yaml", JOB)
     made.write("configs/tasks/sentiment.yaml", TASK)

@@ -1,0 +1,48 @@
+"""Shows one task run with its attempts."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tasks_lib.cli.cells import json_text, readable
+from tasks_lib.cli.tables import Table, show_table
+from tasks_lib.cli.words import tell, visible
+from tasks_lib.ledger import open_ledger
+
+
+def show_run(ledger: Path, task_run_id: str, *, as_json: bool) -> None:
+    """Print all that a ledger knows of a task run.
+
+    Raises:
+        Mistake: there is no such ledger or run, several runs begin so, or the ledger is in use.
+    """
+    with open_ledger(ledger, read_only=True) as opened:
+        run = opened.show(task_run_id)
+    if as_json:
+        tell(json_text(run))
+        return
+    attempts = run.pop("attempts")
+    tell("\n".join(_facts(run)))
+    tell(f"\nattempts: {len(attempts)}")
+    if attempts:
+        show_table(_attempts(attempts))
+
+
+def _facts(run: Mapping[str, object]) -> Iterator[str]:
+    """A line for each thing that is known; what was sent and what came back as indented JSON."""
+    known = {name: value for name, value in run.items() if value is not None}
+    width = max(map(len, known))
+    for name, value in known.items():
+        text = _indented(value, by=width + 2) if isinstance(value, dict | list) else visible(readable(value))
+        yield f"{name:<{width}}  {text}"
+
+
+def _indented(value: object, *, by: int) -> str:
+    told = json.dumps(json.loads(json_text(value)), ensure_ascii=False, indent=2)
+    return visible(told).replace("\n", "\n" + " " * by)
+
+
+def _attempts(attempts: Sequence[Mapping[str, object]]) -> Table:
+    """The attempts with those columns that say something of any of them."""
+    names = [name for name in attempts[0] if any(attempt[name] is not None for attempt in attempts)]
+    return Table(columns=tuple(names), rows=[[attempt[name] for name in names] for attempt in attempts])

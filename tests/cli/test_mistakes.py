@@ -1,0 +1,149 @@
+"""Each bad input gives one clear message and exit code 2, before any call."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.cli.conftest import JOB, TASK, Project
+
+
+def csv_of(project: Project, content: bytes) -> None:
+    (project.folder / "data/reviews.csv").write_bytes(content)
+
+
+def ragged(project: Project) -> None:
+    csv_of(project, b"id,customer,review\n1,a,good\n2,b\n3,c,bad\n")
+
+
+def two_tables(project: Project) -> None:
+    csv_of(project, b"id,customer,review\n1,a,good\n\nname,price\nx,3\n")
+
+
+def wrong_encoding(project: Project) -> None:
+    csv_of(project, "id,customer,review\n1,a,schön\n".encode("latin-1"))
+
+
+def empty(project: Project) -> None:
+    csv_of(project, b"")
+
+
+def cut_parquet(project: Project) -> None:
+    whole = project.folder / "data/reviews.parquet"
+    pq.write_table(pa.table({"id": ["1"], "customer": ["a"], "review": ["good"]}), whole)
+    whole.write_bytes(whole.read_bytes()[:-100])
+    project.write("configs/jobs/reviews.yaml", JOB.replace("reviews.csv, key", "reviews.parquet, key"))
+
+
+def no_such_column(project: Project) -> None:
+    project.write("configs/tasks/sentiment.yaml", TASK.replace("{{review}}", "{{reviw}}"))
+
+
+def misspelt_key(project: Project) -> None:
+    project.write("configs/jobs/reviews.yaml", JOB.replace("limits:", "limit:"))
+
+
+def no_key(project: Project) -> None:
+    project.write(
+        "configs/providers.yaml",
+        f"pretend: {{protocol: openai, base_url: '{project.server.base_url()}', key: NO_SUCH_KEY}}\n",
+    )
+
+
+def long_group(project: Project) -> None:
+    csv_of(project, b"id,customer,review\n1,a,good\n2," + b"x" * 65 + b",bad\n")
+
+
+def output_folder_is_a_file(project: Project) -> None:
+    project.write("data/out", "not a folder")
+
+
+def two_keys(project: Project) -> None:
+    csv_of(project, b"id,customer,review\n1,a,good\n2,b,bad\n1,c,fine\n")
+
+
+def no_file(project: Project) -> None:
+    (project.folder / "data/reviews.csv").unlink()
+
+
+def no_provider(project: Project) -> None:
+    project.write("configs/tasks/sentiment.yaml", TASK.replace("pretend:", "pretned:"))
+
+
+def no_ledger_folder(project: Project) -> None:
+    project.write("configs/jobs/reviews.yaml", JOB.replace("../../data/rowmill", "../../nowhere/rowmill"))
+
+
+def no_schema(project: Project) -> None:
+    project.write("configs/tasks/sentiment.yaml", TASK.replace("type: object", "type: objct"))
+
+
+CASES: list[tuple[Callable[[Project], None], list[str]]] = [
+    (ragged, ["reviews.csv", "line 3"]),
+    (two_tables, ["reviews.csv", "line 3"]),
+    (wrong_encoding, ["reviews.csv", "line 2", "encoding"]),
+    (empty, ["reviews.csv", "empty"]),
+    (cut_parquet, ["reviews.parquet"]),
+    (no_such_column, ["reviw", "review"]),
+    (misspelt_key, ["reviews.yaml:5", "limit", "limits"]),
+    (no_key, ["NO_SUCH_KEY"]),
+    (long_group, ["reporting_group", "64"]),
+    (output_folder_is_a_file, ["data/out"]),
+    (two_keys, ["'1'", "line"]),
+    (no_file, ["reviews.csv"]),
+    (no_provider, ["pretned", "pretend"]),
+    (no_ledger_folder, ["nowhere"]),
+    (no_schema, ["sentiment.yaml", "objct"]),
+]
+
+
+@pytest.mark.parametrize(("spoil", "words"), CASES, ids=[spoil.__name__ for spoil, _ in CASES])
+def test_bad_input(project: Project, spoil: Callable[[Project], None], words: list[str]) -> None:
+    """What can be known beforehand is told in one message, with the place, and costs nothing."""
+    spoil(project)
+    done = project.here("run", project.job)
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" not in done.err
+    said = done.err.removeprefix("reviews: checking data/reviews.csv\n")
+    assert [word for word in words if word not in said] == []
+    assert len(said.strip().splitlines()) <= 2, said
+    assert project.server.stats()["recv"] == 0
+    assert project.here("plan", project.job).code == 2
+
+
+def test_a_file_with_a_header_only(project: Project) -> None:
+    """A file without rows is no mistake: there is nothing to do, and no call is made."""
+    csv_of(project, b"id,customer,review\n")
+    done = project.here("run", project.job)
+    assert project.server.stats()["recv"] == 0
+    assert done.code in (0, 2)
+
+
+def test_no_job_file(project: Project) -> None:
+    """A job file that is not there is told by its path."""
+    done = project.here("run", "configs/jobs/nothing.yaml")
+    assert done.code == 2
+    assert "configs/jobs/nothing.yaml" in done.err
+    assert "no such file" in done.err
+
+
+def test_a_ledger_that_is_in_use(project: Project) -> None:
+    """A ledger that another process has open is told, by whom, and nothing is asked."""
+    program = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(project.ledger)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        for command in (["run", str(project.job)], ["status"], ["report", "failures"], ["sql", "select 1"]):
+            done = project.here(*command)
+            assert (done.code, done.out) == (2, ""), command
+            assert "in use" in done.err
+            assert str(other.pid) in done.err
+        assert other.stdin is not None
+        other.stdin.close()
+    assert project.server.stats()["recv"] == 0
