@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from tasks_lib.domain.mistake import Mistake
+
 SHOWN = 5  # offenders that a message names; the rest are counted
 
 
-class SourceError(Exception):
+class SourceError(Mistake):
     """A source cannot be read as what it says it is; the message names file, line or row, column, remedy."""
 
 
-class OutputError(Exception):
+class OutputError(Mistake):
     """A destination cannot be written; the message names the path and the remedy."""
 
 

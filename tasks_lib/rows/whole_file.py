@@ -20,7 +20,7 @@ def whole_file(path: Path) -> Iterator[pa.NativeFile]:
     what a killed one has left is written over by the next.
 
     Raises:
-        OutputError: the folder is missing, may not be written or is full, or another run is writing there.
+        OutputError: the folder may not be written or is full, or another run is writing there.
     """
     place = place_of(path)
     part = _part_of(place)
@@ -70,16 +70,16 @@ def told(path: Path) -> Iterator[None]:
 
 
 def place_of(path: Path) -> Path:
-    """Where the file really is, so that a link to it stays a link.
+    """Where the file really is, so that a link to it stays a link; its folder is made if there is none.
 
     Raises:
-        OutputError: something that is no file is there, or the folder is missing.
+        OutputError: something that is no file is there, or the folder cannot be made.
     """
     place = path.resolve()
-    if place.exists() and not place.is_file():
-        raise OutputError(f"{path}: is not a file; name one in output.path")
-    if not place.parent.is_dir():
-        raise OutputError(f"{path}: there is no folder {path.parent}; make it, or change output.path")
+    with told(path):
+        if place.exists() and not place.is_file():
+            raise OutputError(f"{path}: is not a file; name one in output.path")
+        place.parent.mkdir(parents=True, exist_ok=True)
     return place
 
 
