@@ -44,7 +44,7 @@ def make_project(
         writer.writerows((FIRST_ID + row, f"customer-{row % 7}", _REVIEW) for row in range(rows))
     (folder / "task.yaml").write_text(_TASK)
     (folder / "providers.yaml").write_text(
-        f"bench: {{protocol: openai, base_url: {base_url}, limits: {{in_flight: {in_flight}}}}}\n"
+        f"bench: {{protocol: openai, base_url: '{base_url}', limits: {{in_flight: {in_flight}}}}}\n"
     )
     (folder / "prices.yaml").write_text("bench:gpt-5-mini: {input: 0.25, output: 2, cached_input: 0.025}\n")
     job = folder / "job.yaml"
