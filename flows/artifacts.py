@@ -59,26 +59,28 @@ async def progress_shown(job: str, tally: Tally, *, every: float = EVERY) -> Asy
 
 async def show_end(summary: Summary, *, costs: Table) -> None:
     """The closing artifacts of a batch: its counts, which add up, and what it cost by reporting group."""
-    if costs:
-        await show_table(
-            costs, key=key_of(summary.job, "costs"), description=f"Cost by reporting group of {summary.job}"
-        )
-    await show_table(
+    ended = await show_table(
         counts_of(summary),
         key=key_of(summary.job, "rows"),
         description=f"The rows of {summary.job}: {told(summary)}",
     )
+    if not ended:  # a server that is gone is not asked again and again
+        return
     await _unless_it_fails(
         acreate_markdown_artifact(
             markdown_of(summary), key=key_of(summary.job, "summary"), description=told(summary)
         )
     )
+    if costs:
+        title = f"Cost by reporting group of {summary.job}"
+        await show_table(costs, key=key_of(summary.job, "costs"), description=title)
 
 
-async def show_table(table: Table, *, key: str, description: str) -> None:
-    """A table artifact; money and times as text."""
+async def show_table(table: Table, *, key: str, description: str) -> bool:
+    """A table artifact, with money and times as text; gives whether it was written."""
     rows = [{name: shown(value) for name, value in row.items()} for row in table]
-    await _unless_it_fails(acreate_table_artifact(rows, key=key, description=description))
+    made = await _unless_it_fails(acreate_table_artifact(rows, key=key, description=description))
+    return made is not None
 
 
 def counts_of(summary: Summary) -> Table:

@@ -19,7 +19,7 @@ from prefect import get_client
 from tasks_lib.engine.stop import Stop, Why
 
 GRACE: Final = 20.0  # seconds that calls under way may take to end; a worker kills after 30
-EVERY: Final = 5.0  # seconds between two looks at the flow run's state
+EVERY: Final = 3.0  # seconds between two looks at the flow run's state
 
 
 @contextmanager

@@ -4,8 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from os import PathLike, fspath
 from pathlib import Path
@@ -132,6 +131,7 @@ async def run_flow(
     setup = load_setup(
         Path(job_path), overrides=overrides, environment=Environment.from_os()
     )  # before any wait
+    _quiet_console()
     with stop.cuts_short():
         await reach_api(say)
     if stop.called:
@@ -141,7 +141,7 @@ async def run_flow(
     handed = Handed(tally=tally, stop=stop)
     token = HANDED.set(handed)
     try:
-        with _quiet_console(), temporary_settings(set_defaults=CLIENT_DEFAULTS):
+        with temporary_settings(set_defaults=CLIENT_DEFAULTS):
             await _run_enrich(parameters, handed=handed, say=say)
     finally:
         HANDED.reset(token)
@@ -201,7 +201,8 @@ async def _run_enrich(parameters: dict[str, Any], *, handed: Handed, say: Callab
             raise
         say(f"Prefect failed when the batch was over ({named}): the flow run does not tell how it ended.")
         return
-    say(f"Prefect flow run {handed.flow_run} ended {state.name}: {state.message}")
+    ended = f"Prefect flow run {handed.flow_run} ended {state.name}"
+    say(ended if handed.error is not None else f"{ended}: {state.message}")  # an error is told by who gets it
 
 
 def _parameters(job: str, *, overrides: Mapping[str, object], options: Options) -> dict[str, Any]:
@@ -247,19 +248,18 @@ async def _tell_cancelled(tally: Tally) -> None:
         flow_run.state = orchestrated.state
 
 
-@contextmanager
-def _quiet_console() -> Iterator[None]:
-    """Prefect's log goes to its server and not to the terminal, unless the user has said how to log."""
-    handlers = [one for one in logging.getLogger().handlers if isinstance(one, PrefectConsoleHandler)]
-    levels = [one.level for one in handlers]
-    if not says_how_to_log():
-        for handler in handlers:
+def _quiet_console() -> None:
+    """Prefect's log goes to its server and not to the terminal, unless the user has said how to log.
+
+    It stays so: what Prefect has to say at the process's exit is no news either.
+    """
+    if says_how_to_log():
+        return
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, PrefectConsoleHandler):
             handler.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for handler, level in zip(handlers, levels, strict=True):
-            handler.setLevel(level)
+    logging.getLogger("prefect._internal").setLevel(logging.CRITICAL)  # it has a handler of its own
+    logging.raiseExceptions = False  # a log that cannot be sent any more is told about on stderr otherwise
 
 
 def _say_on_stderr(line: str) -> None:

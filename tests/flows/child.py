@@ -6,6 +6,7 @@ Prefect keeps its settings, its clients and its threads for as long as a process
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -82,7 +83,10 @@ async def _run(step: Json) -> Json:
         "stop_after": lambda: stop.call(Why.INTERRUPTED, "Ctrl-C was received"),
         "cancel_after": batch.cancel,
         "kill_server_after": _kill_ephemeral_server,
+        "ctrl_c_after": lambda: os.killpg(0, signal.SIGINT),  # to all processes of the terminal, as it is
     }
+    if "ctrl_c_after" in step:  # as the command line does
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, acts["stop_after"])
     beside = [
         asyncio.ensure_future(_after(step[name], tally, act)) for name, act in acts.items() if name in step
     ]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,28 +64,34 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     assert not left_over(str(home)), "a process of the server's is still there"
 
 
-@pytest.fixture
-def in_child() -> Callable[..., list[Json]]:
-    """Runs steps of `tests.flows.child` one after the other in one program; gives what each came to."""
+@contextmanager
+def running_child(*steps: Mapping[str, object], env: Mapping[str, str]) -> Iterator[Callable[[], list[Json]]]:
+    """A program that runs steps of `tests.flows.child` one after the other; call it for what each came to."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tests.flows.child", json.dumps(steps)],
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
-    def run(*steps: Mapping[str, object], env: Mapping[str, str], within: float = 150) -> list[Json]:
-        child = subprocess.Popen(
-            [sys.executable, "-W", "error::RuntimeWarning", "-m", "tests.flows.child", json.dumps(steps)],
-            cwd=ROOT,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            out, err = child.communicate(timeout=within)
-            assert gone(child, within=10), "it left a process behind"
-        finally:
-            end(child)
+    def results() -> list[Json]:
+        out, err = child.communicate(timeout=150)
         assert child.returncode == 0, err
-        results = [json.loads(line) for line in out.splitlines()]
-        assert len(results) == len(steps), err
-        return results
+        assert gone(child, within=10), "it left a process behind"
+        found = [json.loads(line) for line in out.splitlines()]
+        assert len(found) == len(steps), err
+        return found
 
-    return run
+    try:
+        yield results
+    finally:
+        end(child)
+
+
+def in_child(*steps: Mapping[str, object], env: Mapping[str, str]) -> list[Json]:
+    """What each of the steps came to, run one after the other in a program of their own."""
+    with running_child(*steps, env=env) as results:
+        return results()

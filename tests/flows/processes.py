@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
@@ -72,6 +72,14 @@ def left_over(mark: str) -> list[int]:
         except OSError:  # it has ended, or is somebody else's
             continue
     return found
+
+
+def soon(is_so: Callable[[], bool], *, within: float) -> None:
+    """Return when it is so."""
+    deadline = time.monotonic() + within
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.1)
 
 
 def free_port() -> int:

@@ -2,23 +2,14 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import duckdb
 import pytest
 
 from tests.flows.jobs import ROWS, write_job
-from tests.flows.processes import ROOT, program
+from tests.flows.processes import ROOT, program, soon
 
-pytestmark = pytest.mark.prefect
-
-
-def soon(is_so: Callable[[], bool], *, within: float) -> None:
-    deadline = time.monotonic() + within
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.1)
+pytestmark = [pytest.mark.prefect, pytest.mark.timeout(300)]  # servers start slowly on a busy machine
 
 
 def prefect_command(*arguments: str, env) -> None:
@@ -65,7 +56,8 @@ def test_a_worker_runs_cancels_and_reports(tmp_path, llm, prefect):
         second = api.wait_for_end(api.run_deployment(nightly, {"job": str(slow.path)}), within=60)
         assert second["state_type"] == "CANCELLED"
         api.cancel(run)
-        assert api.wait_for_end(run, within=60)["state_type"] == "CANCELLED"
+        ended = api.wait_for_end(run, within=60)
+        assert ended["state_type"] == "CANCELLED"
         soon(lambda: not slow.ledger.with_suffix(".duckdb.wal").exists(), within=30)
         with duckdb.connect(str(slow.ledger), read_only=True) as ledger:
             ((status, rows, completed, failed, skipped, cancelled),) = ledger.execute(
@@ -75,6 +67,10 @@ def test_a_worker_runs_cancels_and_reports(tmp_path, llm, prefect):
         assert rows == 2_000 == completed + failed + skipped + cancelled
         assert completed >= 16
         assert failed == 0
+
+        message = api.by_id(run)["state"]["message"]
+        assert f"{completed} of 2000 rows answered" in message
+        assert llm.stats()["client_aborts"] == 0, "no call under way was dropped"
 
         given = {"ledger": str(good.ledger), "folder": str(tmp_path / "report")}
         ended = api.wait_for_end(api.run_deployment(morning, given), within=90)

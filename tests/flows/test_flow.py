@@ -7,9 +7,11 @@ import duckdb
 import pytest
 
 from tasks_lib.ledger import open_ledger
+from tests.flows.conftest import in_child, running_child
 from tests.flows.jobs import FAULTS, ROWS, write_job
+from tests.flows.processes import soon
 
-pytestmark = pytest.mark.prefect
+pytestmark = [pytest.mark.prefect, pytest.mark.timeout(300)]  # servers start slowly on a busy machine
 
 _RUNS = """
     select row_number, row_key, identity, input_hash, status, response, error_kind, error, run_data,
@@ -35,7 +37,7 @@ def name_of(result) -> str:
     return result["said"][-1].removeprefix("Prefect flow run ").partition(" ended")[0]
 
 
-def test_the_flow_and_the_direct_way_keep_the_same_ledger(tmp_path, llm, prefect, in_child):
+def test_the_flow_and_the_direct_way_keep_the_same_ledger(tmp_path, llm, prefect):
     """The same job, with rows tried again and rows that fail, comes to the same runs and the same file."""
     ways = {}
     for way in ("direct", "flow"):
@@ -44,6 +46,8 @@ def test_the_flow_and_the_direct_way_keep_the_same_ledger(tmp_path, llm, prefect
         ways[way] = job, in_child({"way": way, "job": str(job.path)}, env=prefect.env)[0]
     (direct, directly), (flow, by_flow) = ways.values()
 
+    assert "summary" in directly, directly
+    assert "summary" in by_flow, by_flow
     apart = {"batch_id", "seconds", "ledger", "output"}
     assert {k: v for k, v in directly["summary"].items() if k not in apart} == {
         k: v for k, v in by_flow["summary"].items() if k not in apart
@@ -72,7 +76,7 @@ def test_the_flow_and_the_direct_way_keep_the_same_ledger(tmp_path, llm, prefect
     assert run["parameters"]["job"] == str(flow.path)
 
 
-def test_states_tell_how_the_batch_ended(tmp_path, llm, prefect, in_child):
+def test_states_tell_how_the_batch_ended(tmp_path, llm, prefect):
     """Each end of a batch is a state of its own, as the API has it: type, name and the counts in words."""
     llm.reset()
 
@@ -134,7 +138,7 @@ def test_states_tell_how_the_batch_ended(tmp_path, llm, prefect, in_child):
     assert dropped["state_type"] == "CANCELLED"
 
 
-def test_a_ledger_in_use_is_a_failed_state_that_says_so(tmp_path, llm, prefect, in_child):
+def test_a_ledger_in_use_is_a_failed_state_that_says_so(tmp_path, llm, prefect):
     """A job that is started twice at once fails the second time, says why, and asks nothing."""
     job = write_job(tmp_path, base_url=llm.base_url())
     llm.reset()
@@ -147,7 +151,7 @@ def test_a_ledger_in_use_is_a_failed_state_that_says_so(tmp_path, llm, prefect, 
     assert llm.stats()["recv"] == 0
 
 
-def test_chunks_and_artifacts_add_up(tmp_path, llm, prefect, in_child):
+def test_chunks_and_artifacts_add_up(tmp_path, llm, prefect):
     """Task runs are chunks with counts that add up to the batch's, and so do the artifacts; none is a row."""
     llm.reset()
     job = write_job(tmp_path, base_url=llm.base_url(**FAULTS), rows=95)
@@ -175,7 +179,7 @@ def test_chunks_and_artifacts_add_up(tmp_path, llm, prefect, in_child):
     assert sum(row["completed"] for row in costs.values()) == summary["completed"]
 
 
-def test_an_api_that_does_not_answer_is_told_with_the_remedy(tmp_path, llm, prefect, in_child):
+def test_an_api_that_does_not_answer_is_told_with_the_remedy(tmp_path, llm, prefect):
     """Where the configured API is down, nothing is run, and the message says how to run without Prefect."""
     job = write_job(tmp_path, base_url=llm.base_url())
     env = {**prefect.env, "PREFECT_API_URL": "http://127.0.0.1:9/api"}
@@ -183,3 +187,18 @@ def test_an_api_that_does_not_answer_is_told_with_the_remedy(tmp_path, llm, pref
     assert "http://127.0.0.1:9/api does not answer" in result["mistake"]
     assert "--no-prefect" in result["mistake"]
     assert not job.ledger.exists()
+
+
+def test_cancel_in_prefect_ends_a_run_that_no_worker_looks_after(tmp_path, llm, prefect):
+    """A run from a terminal heeds Cancel in Prefect: calls under way end, and the batch is interrupted."""
+    llm.reset()
+    job = write_job(tmp_path, base_url=llm.base_url(lat=100), rows=500, in_flight=2)
+    with running_child({"way": "flow", "job": str(job.path)}, env=prefect.env) as results:
+        soon(lambda: llm.stats()["recv"] > 10, within=60)
+        (run,) = prefect.api.flow_runs_with(str(job.path))
+        prefect.api.cancel(run["id"])
+        (result,) = results()
+    assert result["summary"]["outcome"] == "interrupted"
+    assert result["summary"]["reason"] == "it was cancelled in Prefect"
+    assert llm.stats()["client_aborts"] == 0
+    assert prefect.api.by_id(run["id"])["state_type"] == "CANCELLED"
