@@ -1,0 +1,96 @@
+"""One DuckDB file, and a connection to it for each thread.
+
+A connection that threads share loses inserts; a cursor is a connection of its own to the same database.
+"""
+
+import threading
+from pathlib import Path
+
+import duckdb
+
+from tasks_lib.ledger.errors import LedgerError, told
+
+_NO_EXTENSIONS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",  # it stalls for seconds without a network
+    "autoload_known_extensions": "false",
+}
+_READING = _NO_EXTENSIONS | {
+    "enable_external_access": "false",  # a query reads the ledger and no other file
+}
+_WRITING = _NO_EXTENSIONS | {
+    "checkpoint_threshold": "1GB",  # at the default of 16 MB commits stall for a second again and again
+    "memory_limit": "160MB",  # or all that is not yet checkpointed would stay in memory
+    "threads": "1",  # 100 rows are nothing to share out, and waking others costs half as much again
+}
+_SESSION = "set timezone = 'UTC'; set enable_progress_bar = false"  # it would draw on a piped stdout
+
+
+_MAGIC = slice(8, 12)  # where a DuckDB file says that it is one
+
+
+class Connections:
+    """The connections of one process to one ledger."""
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        """Open the file; one that is not there is made, unless it is to be read only.
+
+        Raises:
+            LedgerInUse: another process has it.
+            LedgerError: it cannot be opened or made.
+        """
+        self._path = path
+        self._cursors: dict[threading.Thread, duckdb.DuckDBPyConnection] = {}
+        self._making = threading.Lock()
+        self._closed = False
+        _check_place(path, read_only=read_only)
+        with told(path):
+            self._root = duckdb.connect(path, read_only=read_only, config=_READING if read_only else _WRITING)
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """This thread's connection.
+
+        Raises:
+            LedgerError: the ledger was closed.
+        """
+        thread = threading.current_thread()
+        cursor = self._cursors.get(thread)
+        if cursor is not None:
+            return cursor
+        with self._making:
+            if self._closed:
+                raise LedgerError(f"the ledger {self._path} is closed")
+            for ended in [known for known in self._cursors if not known.is_alive()]:
+                self._cursors.pop(ended).close()
+            with told(self._path):
+                cursor = self._root.cursor()
+                cursor.execute(_SESSION)
+            self._cursors[thread] = cursor
+        return cursor
+
+    def close(self) -> None:
+        """Let the file go; what is in the write-ahead log is checkpointed."""
+        with self._making:
+            self._closed = True
+            for cursor in self._cursors.values():
+                cursor.close()
+            self._cursors.clear()
+            self._root.close()
+
+
+def _check_place(path: Path, *, read_only: bool) -> None:
+    """Say what DuckDB would say less clearly, or would try to get an extension for."""
+    if not path.exists():
+        if read_only:
+            raise LedgerError(f"there is no ledger at {path}. `rowmill run` makes one; see --ledger.")
+        if not path.parent.is_dir():
+            raise LedgerError(
+                f"the folder {path.parent} of the ledger {path.name} does not exist. Make it first."
+            )
+        return
+    try:
+        with path.open("rb") as file:
+            head = file.read(_MAGIC.stop)
+    except OSError as error:
+        raise LedgerError(f"{path} cannot be read as a ledger ({error.strerror}).") from error
+    if head[_MAGIC] != b"DUCK":
+        raise LedgerError(f"{path} is not a DuckDB database. Name another file for the ledger.")

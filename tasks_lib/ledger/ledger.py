@@ -1,0 +1,340 @@
+"""The ledger: one DuckDB file to which facts are added, and the questions it answers."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import date, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from tasks_lib.domain.job import Job
+from tasks_lib.domain.run import TaskRun
+from tasks_lib.ledger import batches, reports, results
+from tasks_lib.ledger.batches import BatchContext
+from tasks_lib.ledger.connections import Connections
+from tasks_lib.ledger.errors import told
+from tasks_lib.ledger.facts import (
+    attempt_columns,
+    reporting_group_id,
+    reporting_group_of,
+    task_run_columns,
+)
+from tasks_lib.ledger.migrations import check_readable, migrate, our_migrations
+from tasks_lib.ledger.results import StoredResult
+from tasks_lib.ledger.statements import statement, statements
+
+_running: set[str] = set()
+"""The batches that this process has begun and not ended, in whatever ledger.
+
+Only the process knows that they are alive: its number and host are those of another one after a restart in
+a container, or in years.
+"""
+
+
+def open_ledger(path: Path, *, read_only: bool = False) -> "Ledger":
+    """The ledger in a file, to be used in a `with`; one that is not there is made, unless it is only read.
+
+    Raises:
+        LedgerInUse: another process has it; while one writes, no other can even read the file.
+        LedgerTooNew: a later version of the program made it.
+        LedgerError: it cannot be opened or made.
+    """
+    connections = Connections(path, read_only=read_only)
+    try:
+        with told(path):
+            connection = connections.cursor()
+            if read_only:
+                check_readable(connection, our_migrations(), path=path)
+            else:
+                _bring_up_to_date(connection, path)
+    except BaseException:
+        connections.close()
+        raise
+    return Ledger(path, connections)
+
+
+def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    changed = migrate(connection, our_migrations(), path=path)
+    connection.execute("begin")
+    for view in statements("views"):
+        connection.execute(view.text)
+    connection.execute("commit")
+    if changed:
+        connection.execute("checkpoint")  # a crash then finds the tables in the file, and not in its log
+
+
+class Ledger:
+    """An open ledger. It may be used from several threads: each has a connection of its own."""
+
+    def __init__(self, path: Path, connections: Connections) -> None:
+        """See `open_ledger`."""
+        self.path = path
+        self._connections = connections
+        self._writing = threading.Lock()
+        self._begun: set[str] = set()
+        self._contexts: dict[str, BatchContext] = {}
+        self._groups: set[str] | None = None  # names of those that are stored; None: not yet read
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the file go; other processes can open it."""
+        _running.difference_update(self._begun)
+        self._connections.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """This thread's DuckDB connection, for what the ledger has no word for, such as serving it."""
+        return self._connections.cursor()
+
+    # writing
+
+    def begin_batch(
+        self,
+        job: Job,
+        *,
+        batch_id: str,
+        rows: int | None,
+        started_at: datetime,
+        user_id: str | None,
+        host: str,
+        pid: int,
+        version: str,
+    ) -> None:
+        """Write down that a batch runs, and whatever of its task is new.
+
+        Batches that a process left running when it died are interrupted by now, and are marked so. The view
+        `results_<task>` is made anew for the task's output.
+
+        Args:
+            job: what the batch is to do.
+            batch_id: a UUID.
+            rows: that the batch is about; None: unknown.
+            started_at: with its zone.
+            user_id: who runs it.
+            host: on which machine.
+            pid: in which process.
+            version: of the program.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        with self._transaction() as connection:
+            batches.interrupt_dead_batches(connection, alive=_running)
+            batches.insert_batch(
+                connection,
+                job,
+                batch_id=batch_id,
+                rows=rows,
+                started_at=started_at,
+                user_id=user_id,
+                host=host,
+                pid=pid,
+                version=version,
+            )
+        self._begun.add(batch_id)
+        _running.add(batch_id)
+
+    def end_batch(
+        self,
+        batch_id: str,
+        *,
+        status: str,
+        reason: str | None,
+        rows: int | None,
+        completed: int,
+        failed: int,
+        skipped: int,
+        cancelled: int,
+        finished_at: datetime,
+    ) -> None:
+        """Write down how a batch ended.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        with self._transaction() as connection:
+            connection.execute(
+                statement("queries", "end_batch"),
+                {
+                    "id": batch_id,
+                    "status": status,
+                    "reason": reason,
+                    "rows": rows,
+                    "completed": completed,
+                    "failed": failed,
+                    "skipped": skipped,
+                    "cancelled": cancelled,
+                    "finished_at": finished_at,
+                },
+            )
+        self._begun.discard(batch_id)
+        _running.discard(batch_id)
+
+    def add(self, task_runs: Sequence[TaskRun], *, batch_id: str) -> None:
+        """Commit task runs of a batch with their attempts: all of them, or none.
+
+        Raises:
+            LedgerError: they cannot be written.
+            LookupError: the batch, or the revision of a run, is unknown.
+        """
+        if not task_runs:
+            return
+        with told(self.path):
+            context = self._context(batch_id)
+            runs = task_run_columns(task_runs, revision_ids=context.revision_ids)
+            attempts = attempt_columns(task_runs)
+        with self._transaction() as connection:
+            new_groups = self._new_groups(connection, task_runs)
+            _insert(
+                connection,
+                "add_task_runs",
+                runs,
+                {"batch_id": batch_id, "task_id": context.task_id, "user_id": context.user_id},
+            )
+            if attempts.num_rows:
+                _insert(connection, "add_attempts", attempts, {"batch_id": batch_id})
+        if self._groups is not None:
+            self._groups |= new_groups
+
+    def _context(self, batch_id: str) -> BatchContext:
+        context = self._contexts.get(batch_id)
+        if context is None:
+            context = self._contexts[batch_id] = batches.batch_context(self.cursor(), batch_id)
+        return context
+
+    def _new_groups(self, connection: duckdb.DuckDBPyConnection, task_runs: Sequence[TaskRun]) -> set[str]:
+        """Store the reporting groups that no run had before, and give their names."""
+        if self._groups is None:
+            self._groups = {
+                str(row[0]) for row in connection.execute("select name from reporting_groups").fetchall()
+            }
+        first_used: dict[str, datetime] = {}
+        for run in task_runs:
+            group = reporting_group_of(run)
+            if group is not None and group not in self._groups:
+                first_used.setdefault(group, run.created_at)
+        if first_used:
+            arriving = pa.table(
+                {
+                    "id": [reporting_group_id(name) for name in first_used],
+                    "name": list(first_used),
+                    "created_at": pa.array(first_used.values(), pa.timestamp("us", tz="UTC")),
+                }
+            )
+            _insert(connection, "add_reporting_groups", arriving, {})
+        return set(first_used)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One writer at a time: two would conflict where they add the same reporting group."""
+        with self._writing, told(self.path):
+            connection = self.cursor()
+            connection.execute("begin")
+            try:
+                yield connection
+                connection.execute("commit")
+            except BaseException:
+                with suppress(duckdb.Error):  # after a fatal error there is nothing left to roll back
+                    connection.execute("rollback")
+                raise
+
+    # reading
+
+    def answered(self, identities: Sequence[str]) -> set[str]:
+        """Those of the identities (32 hexadecimal digits each) that need no new call: a run completed.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return results.answered(self.cursor(), identities)
+
+    def failed(self, identities: Sequence[str]) -> set[str]:
+        """Those of the identities that failed and were never answered.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return results.failed(self.cursor(), identities)
+
+    def results(self, identities: Sequence[str]) -> dict[str, StoredResult]:
+        """What came of those of the identities that were ever run: the latest answer, else failure.
+
+        It is quickest for some thousands at a time that were run at about the same time.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return results.results(self.cursor(), identities)
+
+    def show(self, task_run_id: str) -> dict[str, Any]:
+        """The whole record of a task run, named by its id or at least eight first digits of it.
+
+        Raises:
+            NotInLedger: no run has such an id, or several have.
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return reports.show(self.cursor(), task_run_id)
+
+    def batches(self, limit: int = 20) -> pa.Table:
+        """The latest batches, newest first, as the view `batch_summary` has them.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            latest = self.cursor().execute("from batch_summary order by started_at desc limit $1", [limit])
+            return latest.to_arrow_table()
+
+    def report(self, name: str, *, since: date | None = None) -> pa.Table:
+        """The rows of a report, about what happened at or after a date or time (UTC, if it has no zone).
+
+        Raises:
+            NotInLedger: there is no such report.
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return reports.report(self.cursor(), name, since=since)
+
+    @staticmethod
+    def reports() -> list[tuple[str, str]]:
+        """The names of the reports, and the question that each answers."""
+        return [(one.name, one.question) for one in statements("reports")]
+
+    def sql(self, text: str) -> pa.Table:
+        """The answer to one question in SQL, which can change nothing in the ledger.
+
+        In a ledger that was opened to be read, it cannot reach any other file either, nor the network. In
+        one that is open for writing it can read files that this process can read (`read_csv`), since DuckDB
+        has one such switch for all connections. What remains possible in both is to use much time and memory.
+
+        Raises:
+            LedgerError: it is not one question, or DuckDB does not understand it.
+        """
+        with told(self.path):
+            return reports.ask(self.cursor(), text)
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    arriving: pa.Table,  # noqa: ARG001 - DuckDB finds it by its name; registering it costs 6 us a row of 100
+    parameters: dict[str, str | None],
+) -> None:
+    connection.execute(statement("queries", query), parameters)

@@ -1,0 +1,113 @@
+"""What people ask of a ledger: reports, one task run, and questions of their own in SQL."""
+
+from datetime import date
+from difflib import get_close_matches
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+
+from tasks_lib.ledger.errors import LedgerError, NotInLedger
+from tasks_lib.ledger.statements import Statement, literal, statement, statements
+
+_SHORTEST = 8  # hexadecimal digits of an id that may stand for the whole
+_HEX = set("0123456789abcdef")
+_JSON = ("response", "run_data", "metadata", "warnings")
+_SHOWN = 5
+
+
+def report(connection: duckdb.DuckDBPyConnection, name: str, *, since: date | None) -> pa.Table:
+    """The rows of a report, about what happened at or after a date or a time (UTC, if it has no zone).
+
+    Raises:
+        NotInLedger: there is no such report.
+    """
+    asked = _report_named(name)
+    if since is None:
+        return connection.execute(asked.text).to_arrow_table()
+    connection.execute(f"set variable since = {literal(since.isoformat())}::timestamptz")
+    try:
+        return connection.execute(asked.text).to_arrow_table()
+    finally:
+        connection.execute("reset variable since")
+
+
+def _report_named(name: str) -> Statement:
+    known = {one.name: one for one in statements("reports")}
+    if name in known:
+        return known[name]
+    near = get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    raise NotInLedger(f"there is no report {name!r}. {hint}There are {', '.join(known)}.")
+
+
+def show(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> dict[str, Any]:
+    """The whole record of a task run, JSON as values, with its attempts in order.
+
+    Raises:
+        NotInLedger: no run has an id that begins so, or several have.
+    """
+    found = _whole_id(connection, task_run_id)
+    run = (
+        connection.execute(statement("queries", "show_task_run"), {"id": found})
+        .to_arrow_table()
+        .to_pylist()[0]
+    )
+    for name in _JSON:
+        if run[name] is not None:
+            run[name] = orjson.loads(run[name])
+    attempts = connection.execute(statement("queries", "show_attempts"), {"id": found}).to_arrow_table()
+    return {**run, "attempts": attempts.to_pylist()}
+
+
+def _whole_id(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> str:
+    digits = task_run_id.strip().lower().replace("-", "")
+    if not _SHORTEST <= len(digits) <= 32 or not _HEX.issuperset(digits):
+        raise NotInLedger(
+            f"{task_run_id!r} is no task run's id: give all of one, or at least its first {_SHORTEST} digits."
+        )
+    found = [
+        str(row[0])
+        for row in connection.execute(
+            statement("queries", "task_runs_between"),
+            {"first": digits.ljust(32, "0"), "last": digits.ljust(32, "f")},
+        ).fetchall()
+    ]
+    if not found:
+        raise NotInLedger(f"there is no task run {task_run_id} in this ledger.")
+    if len(found) > 1:
+        more = " and more" if len(found) > _SHOWN else ""
+        raise NotInLedger(
+            f"several task runs begin with {task_run_id}: {', '.join(found[:_SHOWN])}{more}. "
+            "Give more digits."
+        )
+    return found[0]
+
+
+def ask(connection: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
+    """The answer to one question in SQL, which can change nothing.
+
+    Raises:
+        LedgerError: it is not one question.
+    """
+    _check_question(connection, text)
+    connection.execute("begin transaction read only")
+    try:
+        return connection.execute(text).to_arrow_table()
+    finally:
+        connection.execute("rollback")
+
+
+def _check_question(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    kinds = [parsed.type for parsed in connection.extract_statements(text)]
+    questions = [
+        kind for kind in kinds if kind in {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+    ]
+    # DuckDB makes two statements of a `pivot`: it creates a temporary type first
+    others = {kind for kind in kinds if kind not in {*questions, duckdb.StatementType.CREATE}}
+    if len(questions) == 1 and kinds[-1] in questions and not others:
+        return
+    raise LedgerError(
+        "give one question: a `select` (or `from`, `with`, `describe`, `summarize`, `explain`)."
+    )

@@ -1,0 +1,99 @@
+"""What the ledger knows of rows by their identity: whether they were answered, and what came of them.
+
+A look-up scans one narrow column of all runs, which DuckDB does at 100 million a second: 10,000 identities
+among 1,000,000 runs took 16 ms, and no less from a temporary table of identities, with or without an index.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from tasks_lib.ledger.statements import statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResult:
+    """What came of a row: its latest answer, or its latest failure if there is none."""
+
+    task_run_id: str
+    status: str  # completed, failed or cancelled
+    response: str | None  # JSON text of the answer's value
+    error_kind: str | None
+    error: str | None
+    model: str | None  # that answered, as provider:name
+    input_tokens: int | None
+    output_tokens: int | None
+    cost: Decimal | None  # dollars; None: unknown
+
+
+def answered(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> set[str]:
+    """Those of the identities that a completed run has."""
+    return _those(connection, identities, "answered")
+
+
+def failed(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> set[str]:
+    """Those of the identities that a failed run has, and no completed one."""
+    return _those(connection, identities, "failed")
+
+
+def results(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> dict[str, StoredResult]:
+    """What came of those of the identities that were ever run."""
+    if not identities:
+        return {}
+    with relation(connection, "asked", pa.table({"identity": pa.array(identities, pa.string())})):
+        chosen = connection.execute(statement("queries", "chosen")).to_arrow_table()
+    if not chosen.num_rows:
+        return {}
+    places: list[Any] = chosen.column("place").to_pylist()
+    with relation(connection, "chosen", chosen):
+        found = connection.execute(
+            statement("queries", "results"), {"first": min(places), "last": max(places)}
+        ).to_arrow_table()
+    return {
+        identity: StoredResult(
+            task_run_id=task_run_id,
+            status=status,
+            response=response,
+            error_kind=error_kind,
+            error=error,
+            model=model,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cost=cost,
+        )
+        for (
+            identity,
+            task_run_id,
+            status,
+            response,
+            error_kind,
+            error,
+            model,
+            input_tokens,
+            output_tokens,
+            cost,
+        ) in zip(*(column.to_pylist() for column in found.itercolumns()), strict=True)
+    }
+
+
+def _those(connection: duckdb.DuckDBPyConnection, identities: Sequence[str], query: str) -> set[str]:
+    if not identities:
+        return set()
+    with relation(connection, "asked", pa.table({"identity": pa.array(identities, pa.string())})):
+        found = connection.execute(statement("queries", query)).to_arrow_table()
+    return {str(identity) for identity in found.column("identity").to_pylist()}
+
+
+@contextmanager
+def relation(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[None]:
+    """Let queries inside see a table under a name."""
+    connection.register(name, table)
+    try:
+        yield
+    finally:
+        connection.unregister(name)

@@ -1,0 +1,21 @@
+-- What is known of one task run?
+select
+    r.* replace (
+        r.id::varchar                  as id,
+        r.batch_id::varchar            as batch_id,
+        r.task_id::varchar             as task_id,
+        r.task_revision_id::varchar    as task_revision_id,
+        r.input_hash::varchar          as input_hash,
+        r.identity::varchar            as identity,
+        r.reporting_group_id::varchar  as reporting_group_id,
+        r.response::varchar            as response,
+        r.run_data::varchar            as run_data,
+        r.metadata::varchar            as metadata,
+        r.warnings::varchar            as warnings
+    ),
+    b.job,
+    tasks.name as task
+from task_runs r
+left join batches b on b.id = r.batch_id
+left join tasks on tasks.id = r.task_id
+where r.id = $id::uuid;

@@ -1,0 +1,21 @@
+-- What did each model cost, and how many of its calls were in vain?
+-- The cost is that of all calls, failed ones too; calls of unknown cost are counted beside it.
+-- `set variable since = '2026-11-01'` leaves out calls that were made before.
+create or replace view cost_by_model as
+select
+    model,
+    count(*)                                            as calls,
+    count(*) filter (where failure_kind is null)        as answered,
+    count(*) filter (where failure_kind is not null)    as failed,
+    count(*) filter (where lane = 'fallback')           as as_fallback,
+    sum(input_tokens)::bigint                           as input_tokens,
+    sum(cached_tokens)::bigint                          as cached_tokens,
+    sum(output_tokens)::bigint                          as output_tokens,
+    sum(reasoning_tokens)::bigint                       as reasoning_tokens,
+    sum(cost)                                           as cost,
+    sum(cost) filter (where failure_kind is not null)   as cost_of_failed,
+    count(*) filter (where cost is null)                as calls_of_unknown_cost,
+    count(*) filter (where maybe_billed)                as calls_maybe_billed
+from attempts
+where started_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
+group by model;

@@ -1,0 +1,41 @@
+-- What did each reporting group cost, and what did it get for it?
+-- The cost is that of all calls, failed ones too; calls of unknown cost are counted beside it.
+-- `set variable since = '2026-11-01'` leaves out runs that began before.
+create or replace view cost_by_reporting_group as
+with runs as (
+    select
+        reporting_group,
+        count(*) filter (where status = 'completed')  as completed,
+        count(*) filter (where status = 'failed')     as failed,
+        count(*) filter (where status = 'cancelled')  as cancelled
+    from task_runs
+    where created_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
+    group by reporting_group
+),
+calls as (
+    select
+        r.reporting_group,
+        count(*)                                as calls,
+        sum(a.input_tokens)::bigint             as input_tokens,
+        sum(a.output_tokens)::bigint            as output_tokens,
+        sum(a.cost)                             as cost,
+        count(*) filter (where a.cost is null)  as calls_of_unknown_cost
+    from attempts a
+    join task_runs r on r.id = a.task_run_id
+    where r.created_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
+    group by r.reporting_group
+)
+select
+    runs.reporting_group,
+    runs.completed,
+    runs.failed,
+    runs.cancelled,
+    coalesce(calls.calls, 0)                                          as calls,
+    calls.input_tokens,
+    calls.output_tokens,
+    calls.cost,
+    coalesce(calls.calls_of_unknown_cost, 0)                          as calls_of_unknown_cost,
+    -- a quotient is DOUBLE in DuckDB; a mean is rounded anyway, and comes back as money
+    (calls.cost / nullif(runs.completed, 0))::decimal(24, 12)         as cost_per_completed
+from runs
+left join calls on calls.reporting_group is not distinct from runs.reporting_group;

@@ -1,0 +1,15 @@
+-- What was spent on each day (UTC), and on how many calls?
+-- The cost is that of all calls, failed ones too; calls of unknown cost are counted beside it.
+-- `set variable since = '2026-11-01'` leaves out calls that were made before.
+create or replace view spend_by_day as
+select
+    (started_at at time zone 'UTC')::date  as day,
+    count(distinct batch_id)               as batches,
+    count(*)                               as calls,
+    sum(input_tokens)::bigint              as input_tokens,
+    sum(output_tokens)::bigint             as output_tokens,
+    sum(cost)                              as cost,
+    count(*) filter (where cost is null)   as calls_of_unknown_cost
+from attempts
+where started_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
+group by day;

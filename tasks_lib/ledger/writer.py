@@ -1,0 +1,154 @@
+"""Task runs on their way into the ledger: buffered, and committed in groups by a task in the background."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio import to_thread
+
+from tasks_lib.domain.run import TaskRun
+from tasks_lib.ledger.ledger import Ledger
+
+
+class LedgerWriter:
+    """Takes task runs as they end; see `open_writer`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        batch_id: str,
+        on_commit: Callable[[int], None] | None,
+        group_rows: int,
+        group_seconds: float,
+        most_pending: int,
+    ) -> None:
+        """See `open_writer`."""
+        self._ledger = ledger
+        self._batch_id = batch_id
+        self._on_commit = on_commit
+        self._group_rows = group_rows
+        self._group_seconds = group_seconds
+        self._most_rows = most_pending * group_rows
+        self._buffer: list[TaskRun] = []
+        self._begun = anyio.Event()  # the buffer has its first row
+        self._due = anyio.Event()  # it has a whole group, or there will be no more
+        self._room = anyio.Event()  # the buffer was taken
+        self._closing = False
+        self._error: Exception | None = None
+
+    async def add(self, task_run: TaskRun) -> None:
+        """Hand over a task run; waits only while too many are on their way.
+
+        A run that was handed over is committed even if this call is cancelled: it is paid for.
+
+        Raises:
+            LedgerError: an earlier commit failed, and nothing more is taken.
+        """
+        if self._error is not None:
+            raise self._error
+        buffer = self._buffer
+        buffer.append(task_run)
+        count = len(buffer)
+        if count == 1:
+            self._begun.set()
+        if count < self._group_rows:
+            return
+        self._due.set()
+        if count >= self._most_rows:
+            await self._room.wait()
+            if self._error is not None:
+                raise self._error
+
+    def close(self) -> None:
+        """Have the rest committed at once; nothing may be added after that."""
+        self._closing = True
+        self._begun.set()
+        self._due.set()
+
+    async def keep_committing(self) -> None:
+        """Commit groups until the writer is closed and its buffer empty, or a commit fails.
+
+        Cancelling has no effect: what is buffered is paid for.
+        """
+        with anyio.CancelScope(shield=True):
+            while not (self._closing and not self._buffer):
+                await self._begun.wait()
+                with anyio.move_on_after(self._group_seconds):
+                    await self._due.wait()
+                await self._commit()
+                if self._error is not None:
+                    return
+
+    async def _commit(self) -> None:
+        """Commit all that is buffered: the slower a commit, the more rows share the next one."""
+        taken, self._buffer = self._buffer, []
+        if not self._closing:
+            self._begun, self._due = anyio.Event(), anyio.Event()
+        room, self._room = self._room, anyio.Event()
+        room.set()
+        try:
+            await to_thread.run_sync(lambda: self._ledger.add(taken, batch_id=self._batch_id))
+        except Exception as error:  # noqa: BLE001 - it is raised by the next `add` and on leaving
+            self._error = error
+            self._room.set()
+            return
+        if self._on_commit is not None and taken:
+            self._on_commit(len(taken))
+
+    @property
+    def error(self) -> Exception | None:
+        """Why a commit failed; None if none did."""
+        return self._error
+
+
+@asynccontextmanager
+async def open_writer(
+    ledger: Ledger,
+    *,
+    batch_id: str,
+    on_commit: Callable[[int], None] | None = None,
+    group_rows: int = 100,
+    group_seconds: float = 0.1,
+    most_pending: int = 5,
+) -> AsyncIterator[LedgerWriter]:
+    """A writer of a batch's task runs; on leaving, however that comes, all that it was given is committed.
+
+    A commit is made of all that is buffered once that is `group_rows`, or `group_seconds` after the first of
+    it. At most a commit under way and `most_pending` groups are lost with the process.
+
+    Args:
+        ledger: where the batch was begun.
+        batch_id: the batch.
+        on_commit: told how many runs more are durable, in the order in which they were added; on this loop.
+        group_rows: rows that are worth a commit.
+        group_seconds: the longest that a row waits for others.
+        most_pending: groups beyond which `add` waits.
+
+    Raises:
+        LedgerError: a commit failed; what was committed before stands.
+    """
+    writer = LedgerWriter(
+        ledger,
+        batch_id=batch_id,
+        on_commit=on_commit,
+        group_rows=group_rows,
+        group_seconds=group_seconds,
+        most_pending=most_pending,
+    )
+    raised: BaseException | None = None
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.keep_committing)
+            try:
+                yield writer
+            finally:
+                writer.close()
+    except BaseExceptionGroup as group:
+        raised = group.exceptions[0] if len(group.exceptions) == 1 else group  # a group of one is only ours
+    except BaseException as error:  # noqa: BLE001 - it is raised again below, unless something was lost
+        raised = error
+    if writer.error is not None and raised is not writer.error:
+        raise writer.error from raised
+    if raised is not None:
+        raise raised

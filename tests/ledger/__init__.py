@@ -1,0 +1,1 @@
+"""The ledger: what goes in comes out, and nothing is lost."""
