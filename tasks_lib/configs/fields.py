@@ -30,7 +30,7 @@ CLOSED: Final = ConfigDict(hide_input_in_errors=True, json_schema_extra={"additi
 
 
 class Keys(BaseModel):
-    """A mapping with known keys; one that has no value is as good as absent."""
+    """A mapping with known keys; a known one that has no value is as good as absent."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -39,7 +39,7 @@ class Keys(BaseModel):
     def _without_empty(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
-        return {key: item for key, item in value.items() if item is not None}
+        return {key: item for key, item in value.items() if item is not None or key not in cls.model_fields}
 
 
 def kind_of(value: object) -> str:

@@ -26,6 +26,7 @@ FILE = "configs/jobs/job.yaml"
             ],
         ),
         ("source: ../../data/rows.csv\n", [":1:1: 'task' is missing"]),
+        (JOB + "sorce:\n", [":3:1: unknown key 'sorce'. Did you mean 'source'?"]),  # nor without a value
         ("task:\nsource: ../../data/rows.csv\n", [":1:1: task has no value"]),
         ("tsk: ../tasks/task.yaml\nsource: ../../data/rows.csv\n", [":1:1: unknown key 'tsk'. Did you mean 'task'?"]),
         ("- task\n", [":1:1: the file must be a mapping (key: value), not a list"]),
