@@ -39,7 +39,8 @@ class Keys(BaseModel):
     def _without_empty(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
-        return {key: item for key, item in value.items() if item is not None or key not in cls.model_fields}
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {key: item for key, item in value.items() if item is not None or key not in known}
 
 
 def kind_of(value: object) -> str:
