@@ -329,10 +329,11 @@ class OpenSource:
             f"{keys[group[0]]!r} on {', '.join(places[number] for number in group)}"
             for group in duplicates.first
         ]
+        repeats = "1 row repeats" if duplicates.total == 1 else f"{duplicates.total:,} rows repeat"
         raise SourceError(
-            f"{self.description}: {duplicates.total:,} row{'s have' if duplicates.total > 1 else ' has'} a "
-            f"{column!r} that an earlier row has: {'; '.join(told)}; name a column that differs in every "
-            "row as source.key, or leave it out and each row's content is its key"
+            f"{self.description}: the key {column!r} is not a row's own: {'; '.join(told)} "
+            f"({repeats} an earlier key); name a column that differs in every row as source.key, "
+            "or leave it out and each row's content is its key"
         )
 
     def _keys_of(self, column: str, numbers: Set[int]) -> dict[int, str | None]:

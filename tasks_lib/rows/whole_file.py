@@ -1,5 +1,6 @@
 """A file that is there whole or not at all: written beside its place, synced, and renamed."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from tasks_lib.rows.errors import OutputError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -137,10 +140,7 @@ def _reason(path: Path, error: OSError) -> str:
         return (
             f"{path}: the folder {path.parent} may not be written by this user; change that, or output.path"
         )
-    if isinstance(error, FileNotFoundError):
-        return f"{path}: there is no folder {path.parent}; make it, or change output.path"
-    reason = error.strerror or str(error)
-    return (
-        f"{path}: cannot be written: {reason}; what was there before is untouched. "
-        "Make room or change output.path, and export again: the answers are in the ledger"
-    )
+    reason = f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched"
+    if error.errno in _NO_ROOM:
+        return f"{reason}. Make room and export again: the answers are in the ledger"
+    return f"{reason}; change output.path"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tasks_lib.domain.job import Source
 from tasks_lib.rows import SourceError, open_source
-from tasks_lib.rows.csv_records import CsvRecords
 from tasks_lib.rows.csv_dialect import CsvDialect, CsvHeader, read_dialect
+from tasks_lib.rows.csv_records import CsvRecords
 from tasks_lib.rows.csv_strict import checked_structure, lines_of_rows
 
 
@@ -48,7 +48,7 @@ DAMAGED = {
     "a row too long": (b"a,b\n1,2\n3,4,5\n", "but not line 3 (3 fields)"),
     "rows of every width": (
         b"a,b\n" + b"1\n1,2,3\n" * 4,
-        "line 2 (1 field), line 3 (3 fields), line 4 (1 field), line 5 (3 fields), line 6 (1 field) and 3 more",
+        "3 (3 fields), line 4 (1 field), line 5 (3 fields), line 6 (1 field) and 3 more; quote a field that",
     ),
     "the line after quoted line feeds": (b'a,b\n1,"x\n\ny"\n3\n', "but not line 5 (1 field)"),
     "a blank line in the middle": (b"a,b\n1,2\n\n3,4\n", "line 3: a blank line, and text after it"),
@@ -68,9 +68,7 @@ DAMAGED = {
     ),
     "a quote that another one closes": (
         b'a,b\n1,"2\n3,4\n5,"6"\n',
-        "line 4: text after the quote that closes a field; "
-        "a quote inside a quoted field is written twice, or a quote before this one is missing "
-        "(the record begins on line 2)",
+        "or a quote before this one is missing (the record begins on line 2)",
     ),
     "a quote inside a bare field": (
         b'a,b\n1,5" pipe\n',
@@ -152,6 +150,7 @@ TEXT = st.text(
 )
 
 
+@settings(deadline=None)
 @given(
     width=st.integers(2, 4),
     data=st.data(),
@@ -162,14 +161,14 @@ def test_what_csv_writes_is_read(path, width, data, ends, delimiter):
     """Whatever Python's csv module writes is read back cell by cell."""
     rows = data.draw(st.lists(st.tuples(*[TEXT] * width), min_size=1, max_size=5))
     with path.open("w", newline="", encoding="utf-8") as file:
-        # with LF alone the module leaves a CR bare unless it quotes everything, and cannot read it back either
+        # with LF the module leaves a CR bare unless it quotes everything, and cannot read that back either
         writer = csv.writer(file, lineterminator=ends[0], quoting=ends[1], delimiter=delimiter)
         writer.writerow([f"column {at}" for at in range(width)])
         writer.writerows(rows)
     assert [tuple(cell or "" for cell in row) for row in read(path, delimiter=delimiter)] == rows
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(body=st.text(alphabet='a,"\n\r', max_size=24))
 def test_no_reading_is_invented(path, body):
     """Of any text at all: what is not refused is read as Python's csv module, strict, reads it."""
@@ -184,6 +183,7 @@ def test_no_reading_is_invented(path, body):
     assert [[cell or "" for cell in row] for row in rows] == expected
 
 
+@settings(deadline=None)
 @given(body=st.text(alphabet='ab,"\n\r\0', max_size=40), size=st.integers(1, 7))
 def test_blocks_make_no_difference(body, size):
     """Where the blocks are cut changes neither what is refused nor what is found."""
