@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -35,6 +35,15 @@ def readable(value: object) -> str:
         case Mapping() | list() | tuple():
             return visible(json_text(value))
     return visible(exact(value))
+
+
+def readable_column(values: Sequence[object]) -> list[str]:
+    """The values of a column as somebody reads them one below the other: decimals with the same places."""
+    decimals = [value for value in values if isinstance(value, Decimal)]
+    if not decimals or any(not isinstance(value, Decimal | None) for value in values):
+        return [readable(value) for value in values]
+    places = max(len(_without_zeros(value).partition(".")[2]) for value in decimals)
+    return ["" if value is None else f"{value:.{places}f}" for value in values]
 
 
 def exact(value: object) -> str:

@@ -159,6 +159,7 @@ def drawn(look: Look, *, room: int) -> Iterator[tuple[str, str]]:
     while len(texts) > 2 and len("  ".join(texts)) > room:
         texts.pop()
     bar = min(room - len("  ".join(texts)) - 2, _LONGEST_BAR)
+    bar -= bar % 4  # else it would shrink and grow with each digit beside it
     yield texts[0] + "  ", ""
     if bar >= _SHORTEST_BAR:
         full = bar * look.done // look.rows

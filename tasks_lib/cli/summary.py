@@ -123,4 +123,5 @@ def _next(summary: Summary, again: Again) -> Iterator[tuple[str, str]]:
     elif summary.failed:
         yield "ask the failed rows again with", f"{again.command} --retry-failed"
     if summary.calls:
-        yield "see what it cost with", shlex.join(["rowmill", "report", "--ledger", nearby(summary.ledger)])
+        command = ["rowmill", "report", "cost_by_reporting_group", "--ledger", nearby(summary.ledger)]
+        yield "see what it cost with", shlex.join(command)

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from tasks_lib.cli.cells import exact, is_number, json_text, keeps_its_width, readable
+from tasks_lib.cli.cells import exact, is_number, json_text, keeps_its_width, readable_column
 from tasks_lib.cli.forms import Form
 from tasks_lib.cli.words import drop, note, visible
 from tasks_lib.domain.mistake import Mistake
@@ -121,7 +121,7 @@ def _write_markdown(table: Table, stream: TextIO) -> None:
     rules = ("---:" if right else "---" for right in _all(is_number, table.columns, rows))
     stream.write(_markdown_row(table.columns))
     stream.write(f"| {' | '.join(rules)} |\n")
-    stream.writelines(_markdown_row(readable(value) for value in row) for row in rows)
+    stream.writelines(_markdown_row(line) for line in _read(table.columns, rows))
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
@@ -133,7 +133,7 @@ def _write_readable(table: Table, stream: TextIO) -> None:
     rest = iter(table.rows)
     rows = [tuple(row) for row in islice(rest, MOST_SHOWN)]
     names = [visible(name) for name in table.columns]
-    lines = [[readable(value).replace("\n", "↵") for value in row] for row in rows]
+    lines = [[cell.replace("\n", "↵") for cell in line] for line in _read(table.columns, rows)]
     natural = [max(map(cell_len, cells)) for cells in zip(names, *lines, strict=True)]
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     room = console.width if console.is_terminal else None
@@ -150,6 +150,12 @@ def _write_readable(table: Table, stream: TextIO) -> None:
         note("no rows")
     if next(rest, None) is not None:
         note(f"These are the first {MOST_SHOWN:,} rows; --format csv gives all of them.")
+
+
+def _read(names: Sequence[str], rows: Sequence[Sequence[object]]) -> list[tuple[str, ...]]:
+    """The rows as somebody reads them."""
+    columns = [readable_column([row[place] for row in rows]) for place in range(len(names))]
+    return list(zip(*columns, strict=True))
 
 
 def _all(

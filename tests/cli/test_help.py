@@ -92,7 +92,7 @@ def test_no_command_is_help(project: Project) -> None:
 
 def test_a_misspelt_command(project: Project) -> None:
     """A misspelt command is answered with the right one."""
-    done = project.rowmill("statsu")
+    done = project.here("statsu")
     assert done.code == 2
     assert "Did you mean 'status'?" in done.err
 
@@ -111,7 +111,7 @@ def test_a_misspelt_command(project: Project) -> None:
 )
 def test_wrong_options(project: Project, arguments: list[str]) -> None:
     """A wrong option is exit code 2 and no traceback."""
-    done = project.rowmill(*arguments)
+    done = project.here(*arguments)
     assert done.code == 2
     assert "Error" in done.err
     assert "Traceback" not in done.err

@@ -33,7 +33,7 @@ def test_a_run_and_a_run_again(project: Project) -> None:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [str(n) for n in range(1, 21)]
     assert {row["sentiment"] for row in rows} <= {"positive", "negative"}
-    again = project.rowmill("run", project.job)
+    again = project.here("run", project.job)
     assert (again.code, project.server.stats()["recv"]) == (0, 20)
     assert "Nothing to do: all 20 rows were answered before; no call was made." in again.out
 
@@ -55,10 +55,10 @@ def test_json_is_one_object(project: Project) -> None:
 
 def test_quiet_is_quiet(project: Project) -> None:
     """With --quiet a run that went well says nothing, and one that did not says why."""
-    done = project.rowmill("run", project.job, "--quiet")
+    done = project.here("run", project.job, "--quiet")
     assert (done.code, done.out, done.err) == (0, "", "")
     project.provider(e400=1)
-    done = project.rowmill("run", project.job, "--quiet", "--force")
+    done = project.here("run", project.job, "--quiet", "--force")
     assert (done.code, done.out) == (1, "")
     assert "20 failed" in done.err
 
@@ -66,19 +66,19 @@ def test_quiet_is_quiet(project: Project) -> None:
 def test_failed_rows(project: Project) -> None:
     """Rows that fail are exit code 1, are told by kind with an example, and can be asked again."""
     project.provider(fail_first=9, fail_status=400)
-    done = project.rowmill("run", project.job, "--limit", "5", "--json")
+    done = project.here("run", project.job, "--limit", "5", "--json")
     assert (done.code, counts(summary(done))) == (1, (5, 0, 5, 0, 0))
     assert "5 rejected" in done.err
     assert "--limit 5 --retry-failed" in done.err
     project.provider()
-    done = project.rowmill("run", project.job, "--retry-failed", "--json")
+    done = project.here("run", project.job, "--retry-failed", "--json")
     assert (done.code, counts(summary(done))) == (0, (20, 5, 0, 15, 0))
 
 
 def test_flags_win_over_the_file(project: Project) -> None:
     """Input, output, ledger, reporting group and any key can be given on the command line."""
     project.write("other.csv", "id,customer,review\n1,a,good\n2,b,bad\n")
-    done = project.rowmill(
+    done = project.here(
         "run", project.job, "--input", "other.csv", "--output", "there.csv", "--ledger", "own.duckdb",
         "--reporting-group", "all of them", "--set", "limits.in_flight=1", "--set", "source.key=customer",
     )  # fmt: skip
@@ -92,15 +92,15 @@ def test_flags_win_over_the_file(project: Project) -> None:
 
 def test_force_asks_again(project: Project) -> None:
     """With --force rows are asked that were answered before."""
-    project.rowmill("run", project.job)
-    done = project.rowmill("run", project.job, "--force", "--limit", "3", "--json")
+    project.here("run", project.job)
+    done = project.here("run", project.job, "--force", "--limit", "3", "--json")
     assert counts(summary(done)) == (3, 3, 0, 0, 0)
 
 
 def test_a_key_is_never_told(project: Project) -> None:
     """The key is in no output, in no file and in no ledger, even when the provider refuses it."""
     project.provider(auth="another")
-    done = project.rowmill("run", project.job)
+    done = project.here("run", project.job)
     assert done.code == 4
     assert KEY not in done.out + done.err
     for file in project.folder.rglob("*"):
@@ -110,7 +110,7 @@ def test_a_key_is_never_told(project: Project) -> None:
 def test_a_refusal_is_exit_code_4(project: Project) -> None:
     """A provider that does not let us in ends the batch: few calls, exit code 4, and how to go on."""
     project.provider(e401=1)
-    done = project.rowmill("run", project.job, "--json")
+    done = project.here("run", project.job, "--json")
     told = summary(done)
     assert (done.code, told["outcome"]) == (4, "refused")
     assert told["cancelled"] != 0
@@ -120,12 +120,12 @@ def test_a_refusal_is_exit_code_4(project: Project) -> None:
 
 def test_a_money_limit_is_exit_code_3(project: Project) -> None:
     """A batch that its money limit ends says so, keeps what it has, and goes on with more money."""
-    done = project.rowmill("run", project.job, "--set", "limits.max_cost=0.001", "--json")
+    done = project.here("run", project.job, "--set", "limits.max_cost=0.001", "--json")
     told = summary(done)
     assert (done.code, told["outcome"]) == (3, "stopped"), done.err
     assert float(str(told["cost"])) <= 0.001
     assert "max_cost" in done.err
-    more = summary(project.rowmill("run", project.job, "--json"))
+    more = summary(project.here("run", project.job, "--json"))
     assert more["skipped"] == told["completed"]
     assert more["completed"] == 20 - int(str(told["completed"]))
 
@@ -133,7 +133,7 @@ def test_a_money_limit_is_exit_code_3(project: Project) -> None:
 def test_too_many_failures_are_exit_code_3(project: Project) -> None:
     """A batch that its failure limit ends says so."""
     project.provider(e400=1)
-    done = project.rowmill("run", project.job, "--set", "limits.max_failures=3")
+    done = project.here("run", project.job, "--set", "limits.max_failures=3")
     assert done.code == 3
     assert "max_failures" in done.out
 
@@ -173,7 +173,7 @@ def test_interrupted_once(project: Project, number: signal.Signals) -> None:
     assert f"resume with: rowmill run {project.job}" in done.err
     assert told["completed"] == project.server.stats()["recv"] == 8
     assert counts(told) == (20, 8, 0, 0, 12)
-    more = summary(project.rowmill("run", project.job, "--json"))
+    more = summary(project.here("run", project.job, "--json"))
     assert counts(more) == (20, 12, 0, 8, 0)
     assert project.server.stats()["rows_billed"]["excess"] == 0
 
@@ -195,7 +195,7 @@ def test_interrupted_twice(project: Project) -> None:
     assert "dropping the calls under way" in done.err
     assert "resume with" in done.err
     project.provider()
-    assert counts(summary(project.rowmill("run", project.job, "--json"))) == (20, 20, 0, 0, 0)
+    assert counts(summary(project.here("run", project.job, "--json"))) == (20, 20, 0, 0, 0)
 
 
 def test_a_reader_that_leaves_does_not_end_a_run(project: Project) -> None:

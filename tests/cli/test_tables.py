@@ -57,11 +57,11 @@ def test_markdown_keeps_its_columns() -> None:
 
 
 def test_a_table_is_for_reading() -> None:
-    """Numbers stand to the right without needless zeros, and NULL is empty."""
-    lines = written(table(("alpha", COST), (None, Decimal(2))), Form.TABLE).splitlines()
+    """Numbers stand to the right with as many decimals as they need together, and NULL is empty."""
+    lines = written(table(("alpha", COST), (None, Decimal("2.5"))), Form.TABLE).splitlines()
     assert lines[0].split() == ["group", "cost"]
     assert lines[2].rstrip() == "alpha  0.0123"
-    assert lines[3].rstrip() == "            2"
+    assert lines[3].rstrip() == "       2.5000"
 
 
 def test_nothing_steers_the_terminal() -> None:
