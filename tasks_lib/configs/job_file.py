@@ -17,6 +17,7 @@ from tasks_lib.configs.fields import (
     Tries,
     kind_of,
 )
+from tasks_lib.configs.task_file import ModelName
 
 
 class LimitsFile(Keys):
@@ -131,6 +132,10 @@ class JobFile(Keys):
     )
     expected: dict[str, Text] = Field(
         default_factory=dict, description="answer's field: column with the right value, to measure accuracy"
+    )
+    model: ModelName | None = Field(
+        default=None,
+        description="In place of every revision's primary model: provider:name, with the same parameters",
     )
     revision: Text | None = Field(
         default=None, description="Tag of the one revision to use; by default all, by their weights"

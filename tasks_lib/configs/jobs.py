@@ -15,12 +15,12 @@ from tasks_lib.configs.overrides import overridden
 from tasks_lib.configs.paths import path_from, shown
 from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, nearest, quoted
 from tasks_lib.configs.providers import limits_of, provider_names
-from tasks_lib.configs.tasks import TaskDocument, read_task
+from tasks_lib.configs.tasks import TaskDocument, model_problems, read_task
 from tasks_lib.configs.validation import name_of, validated
 from tasks_lib.domain.job import Destination, Job, Labels, Source
 from tasks_lib.domain.plan import LONGEST_LABEL, LONGEST_METADATA, MOST_METADATA
 from tasks_lib.domain.retries import Retries
-from tasks_lib.domain.task import Task
+from tasks_lib.domain.task import Model, Task
 from tasks_lib.domain.template import Template
 
 _Read = TypeVar("_Read")
@@ -82,6 +82,8 @@ def _read_job(
     task = _gathered(problems, lambda: _task(document, providers))
     if file is not None:
         problems.extend(_job_problems(document, file, task, missing_source=missing_source))
+        if file.model is not None:
+            problems.extend(model_problems(document, ("model",), file.model, providers=providers))
     if problems:
         raise ConfigError(problems)
     assert file is not None  # noqa: S101  # or there was a problem
@@ -244,7 +246,7 @@ def _clashes(document: Document, job: Job) -> Iterator[Problem]:
 
 
 def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> Job:
-    task = found.task
+    task = found.task if file.model is None else found.task.on(Model.parse(file.model))
     name = file.job or path.stem
     job = Job(
         name=name,

@@ -15,6 +15,7 @@ _FLAGS: Final = {  # flags that have a name of their own, and the keys they stan
     "output": ("output",),
     "ledger": ("ledger",),
     "reporting_group": ("reporting_group",),
+    "model": ("model",),
 }
 _SHORT: Final = {"source": "path", "output": "path"}  # what a mapping's short form stands for
 
@@ -22,9 +23,9 @@ _SHORT: Final = {"source": "path", "output": "path"}  # what a mapping's short f
 def overridden(document: Document, overrides: Mapping[str, object]) -> Document:
     """The document as it would be had the file said what the flags say.
 
-    A key is `input`, `output`, `ledger` or `reporting_group`, whose value is taken as it is, or a dotted path
-    such as `source.key`, whose value, if it is text, is read as YAML. Paths are then relative to the working
-    directory.
+    A key is `input`, `output`, `ledger`, `model` or `reporting_group`, whose value is taken as it is, or a
+    dotted path such as `source.key`, whose value, if it is text, is read as YAML. Paths are then relative to
+    the working directory.
 
     Raises:
         ConfigError: a path leads through a value that holds no keys.

@@ -136,20 +136,21 @@ def _shape_problems(document: Document, file: TaskFile) -> Iterator[Problem]:
 def _revision_problems(
     document: Document, base: Trail, revision: RevisionFile, *, providers: Collection[str] | None
 ) -> Iterator[Problem]:
-    yield from _model_problems(document, (*base, "model"), revision.model, providers=providers)
+    yield from model_problems(document, (*base, "model"), revision.model, providers=providers)
     yield from _parameter_problems(document, (*base, "parameters"), revision.parameters)
     for index, fallback in enumerate(revision.fallback):
         trail: Trail = (*base, "fallback", index)
         if isinstance(fallback, FallbackFile):
-            yield from _model_problems(document, (*trail, "model"), fallback.model, providers=providers)
+            yield from model_problems(document, (*trail, "model"), fallback.model, providers=providers)
             yield from _parameter_problems(document, (*trail, "parameters"), fallback.parameters)
         else:
-            yield from _model_problems(document, trail, fallback, providers=providers)
+            yield from model_problems(document, trail, fallback, providers=providers)
 
 
-def _model_problems(
+def model_problems(
     document: Document, trail: Trail, name: str, *, providers: Collection[str] | None
 ) -> Iterator[Problem]:
+    """That a model's provider is unknown."""
     provider = Model.parse(name).provider
     if providers is not None and provider not in providers:
         remedy = did_you_mean(provider, sorted(providers), plural="providers")

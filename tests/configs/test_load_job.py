@@ -293,3 +293,30 @@ def test_steps_back_through_a_symbolic_link_lead_where_the_system_goes(project: 
     source = load_job(link / "job.yaml").source.path
     assert source is not None
     assert source.resolve() == project.rows.resolve()
+
+
+def test_a_model_in_the_job_stands_in_for_every_primary(project: Project) -> None:
+    """`model` in a job replaces the primary of each revision, keeps its parameters, and is another revision."""
+    project.write("configs/tasks/task.yaml", FULL_TASK)
+    rows = "id,text,topic\n1,good,tea\n"
+    project.write("data/rows.csv", rows)
+    before = load_job(project.job).task
+    project.write("configs/jobs/job.yaml", JOB + "model: groq:llama-3.1-8b-instant\n")
+    after = load_job(project.job).task
+    groq = Model("groq", "llama-3.1-8b-instant")
+    assert [groq, groq] == [revision.models[0].model for revision in after.revisions]
+    assert [one.models[0].parameters for one in before.revisions] == [
+        one.models[0].parameters for one in after.revisions
+    ]
+    assert before.revisions[0].models[1:] == after.revisions[0].models[1:]
+    assert not {one.fingerprint for one in before.revisions} & {one.fingerprint for one in after.revisions}
+
+
+def test_an_unknown_provider_of_a_job_s_model_is_told_where_it_stands(project: Project) -> None:
+    """The model of a job is checked like those of its task."""
+    project.write("configs/jobs/job.yaml", JOB + "model: opnai:gpt-5-mini\n")
+    with pytest.raises(ConfigError) as caught:
+        load_job(project.job)
+    assert project.told(caught.value)[0].startswith(
+        "configs/jobs/job.yaml:3:8: unknown provider 'opnai'. Did you mean 'openai'?"
+    )
