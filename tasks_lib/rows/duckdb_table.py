@@ -13,7 +13,12 @@ from tasks_lib.rows.formats import Field, as_schema
 from tasks_lib.rows.whole_file import place_of, prove_writable
 
 _GROUP: Final = 32_768  # rows an insert
-_BATCH: Final = "rowmill_batch"
+_EMPTY: Final = "rowmill_empty"
+_SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "autoinstall_known_extensions": "false",  # without a network the attempt stalls for seconds
+    "memory_limit": "256MB",  # the transaction is written to the file as it grows
+    "threads": 2,
+}
 
 
 class TableWriter:
@@ -22,13 +27,15 @@ class TableWriter:
     def __init__(self, connection: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema) -> None:
         """Begin, with the table empty; a type that DuckDB does not know becomes text."""
         self._connection = connection
-        self._table = ".".join(_quoted(part) for part in table.split("."))
+        self._table = ".".join(f'"{part}"' for part in table.split("."))
         self._schema = pa.schema(
             [field if _is_known(connection, field) else pa.field(field.name, pa.string()) for field in schema]
         )
         self._waiting: list[pa.RecordBatch] = []
         connection.execute("begin transaction")
-        self._execute(f"create or replace table {self._table} as from {_BATCH}")
+        connection.register(_EMPTY, self._schema.empty_table())
+        connection.execute(f"create or replace table {self._table} as from {_EMPTY}")
+        connection.unregister(_EMPTY)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Take a batch.
@@ -55,14 +62,12 @@ class TableWriter:
             self._connection.execute("rollback")
 
     def _insert(self) -> None:
-        if self._waiting:
-            self._execute(f"insert into {self._table} from {_BATCH}")
-            self._waiting = []
-
-    def _execute(self, statement: str) -> None:
-        self._connection.register(_BATCH, pa.Table.from_batches(self._waiting, schema=self._schema))
-        self._connection.execute(statement)
-        self._connection.unregister(_BATCH)
+        if not self._waiting:
+            return
+        group = pa.Table.from_batches(self._waiting, schema=self._schema)
+        self._waiting = []
+        # a registered view would be kept, with its rows, until the transaction ends
+        self._connection.from_arrow(group).insert_into(self._table)
 
 
 @contextmanager
@@ -77,7 +82,7 @@ def open_database(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     prove_writable(path)  # DuckDB's own message does not say which folder
     try:
         try:
-            connection = duckdb.connect(str(place), config={"autoinstall_known_extensions": "false"})
+            connection = duckdb.connect(str(place), config=_SETTINGS)
         except duckdb.Error as error:
             raise OutputError(_reason(path, error)) from error
         with closing(connection):
@@ -98,10 +103,6 @@ def _is_known(connection: duckdb.DuckDBPyConnection, field: Field) -> bool:
     except duckdb.Error:
         return False
     return True
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _reason(path: Path, error: duckdb.Error) -> str:

@@ -109,4 +109,6 @@ def _told(path: Path) -> Iterator[None]:
 def _table(destination: Destination) -> str:
     if not destination.table:
         raise OutputError(f"{destination.path}: which table of this database? name it in output.table")
+    if '"' in destination.table:
+        raise OutputError(f"output.table: {destination.table!r} may not hold a double quote")
     return destination.table

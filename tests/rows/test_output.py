@@ -133,13 +133,15 @@ def test_duckdb(tmp_path):
 
 
 def test_names_of_tables_are_quoted(tmp_path):
-    """A table's name is a name, whatever it holds, and may be that of a schema's table."""
+    """A table's name is a name, whatever it holds but quotes, and may be that of a schema's table."""
     batch = pa.record_batch({'a "b"; --': [1]})
     path = tmp_path / "out.duckdb"
-    write(Destination(path=path, format="duckdb", table='x"; drop table y; --'), batch)
+    write(Destination(path=path, format="duckdb", table="x'; drop table y; --"), batch)
     write(Destination(path=path, format="duckdb", table="main.z"), batch)
     with duckdb.connect(str(path)) as connection:
-        assert connection.execute("show tables").fetchall() == [('x"; drop table y; --',), ("z",)]
+        assert connection.execute("show tables").fetchall() == [("x'; drop table y; --",), ("z",)]
+    with pytest.raises(OutputError, match="may not hold a double quote"):
+        check_output(Destination(path=path, format="duckdb", table='x"y'))
 
 
 @pytest.mark.parametrize("of", FORMATS)
