@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from tasks_lib.rows.errors import SourceError
-from tasks_lib.rows.records import ArrowChunk, Unchanged, arrow_chunks, bare, rows_by_number
+from tasks_lib.rows.records import ArrowChunk, Unchanged, arrow_chunks, bare, prove_valid, rows_by_number
 from tasks_lib.rows.text_stream import cannot_read
 
 _PAGES = 1 << 20  # bytes read at a time of each column, so that a row group is never whole in memory
@@ -30,13 +30,14 @@ class ParquetRecords:
             with closing(self._open()) as file:
                 self.schema = bare(file.schema_arrow)
                 self._rows = file.metadata.num_rows
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, UnicodeError, pa.ArrowException) as error:
             raise self._fault(error) from error
 
     def prove(self, *, limit: int | None) -> int:
         """The number of rows, after all (or the first `limit`) were decoded and checksums compared."""
         read = 0
         for chunk in self.chunks(size=16_384, columns=None):
+            prove_valid(chunk.batch(), where=self.description)
             read += chunk.size
             if limit is not None and read >= limit:
                 break
@@ -63,7 +64,7 @@ class ParquetRecords:
                     # a path such as "a.b" can name a column or part of one: what was read is chosen by name
                     names = self.schema.names if wanted is None else wanted
                     yield pa.RecordBatch.from_arrays([batch.column(name) for name in names], names=names)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, UnicodeError, pa.ArrowException) as error:
             raise self._fault(error) from error
 
     def _fault(self, error: Exception) -> SourceError:

@@ -139,6 +139,21 @@ def refuse_alike(where: str, names: Sequence[str]) -> None:
         earlier[name.casefold()] = name
 
 
+def prove_valid(values: pa.RecordBatch | pa.Table, *, where: str) -> None:
+    """Prove that values are what their types say; readers take text on trust, and it need not be UTF-8.
+
+    Raises:
+        SourceError: they are not.
+    """
+    try:
+        values.validate(full=True)
+    except pa.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise SourceError(
+            f"{where}: holds values that are not of their type ({reason}); write it anew"
+        ) from error
+
+
 class Unchanged:
     """A file as it was when it was opened."""
 

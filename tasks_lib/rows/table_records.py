@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tasks_lib.rows.errors import SourceError
 from tasks_lib.rows.json_types import JSON
-from tasks_lib.rows.records import ArrowChunk, arrow_chunks, bare, refuse_alike, rows_by_number
+from tasks_lib.rows.records import ArrowChunk, arrow_chunks, bare, prove_valid, refuse_alike, rows_by_number
 from tasks_lib.rows.values import Array
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class TableRecords:
 
     def prove(self, *, limit: int | None) -> int:  # noqa: ARG002  it is all there
         """The number of rows."""
+        prove_valid(self._table, where=self.description)
         return self._table.num_rows
 
     def chunks(self, *, size: int, columns: Sequence[str] | None) -> Iterator[ArrowChunk]:

@@ -92,6 +92,7 @@ def test_answers_that_are_text():
     source = pa.record_batch({"id": [1]})
     for output, response, stored in (
         (Output.of(Modality.TEXT), '"a\\nb"', "a\nb"),
+        (Output.of(Modality.TEXT), "no JSON", "no JSON"),
         (Output.of(Modality.JSON), '{"a": 1}', '{"a":1}'),
         (Output.of(Modality.JSON), "[]", "[]"),
     ):

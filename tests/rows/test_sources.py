@@ -259,6 +259,26 @@ def test_damaged_pages_of_parquet(tmp_path):
         check(opened)
 
 
+def test_a_column_name_that_is_no_text(tmp_path):
+    """A flipped bit in a column's name is told like any other damage."""
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": ["a"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"text", b"tex\xf4"))
+    with pytest.raises(SourceError, match="not a whole Parquet file"):
+        open_source(Source(path=path))
+
+
+def test_text_that_is_none(tmp_path):
+    """Bytes that a file calls text and that are no UTF-8 are told before the first row."""
+    path = tmp_path / "rows.parquet"
+    offsets, data = pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")
+    table = pa.table({"text": pa.StringArray.from_buffers(1, offsets, data)})
+    pq.write_table(table, path)
+    for opened in (open_source(Source(path=path)), open_table(table, key=None)):
+        with opened, pytest.raises(SourceError, match=r"values that are not of their type .*UTF8"):
+            check(opened)
+
+
 def test_no_rows(tmp_path):
     """A source without rows is no source."""
     parquet = tmp_path / "rows.parquet"
