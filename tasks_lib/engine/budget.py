@@ -28,7 +28,8 @@ class Budget:
         while self.spent + self._reserved + worst > self.most:
             if not self._reserved:
                 raise Spent
-            self._settled = anyio.Event()
+            if self._settled.is_set():  # else others wait for it, who must not be left behind
+                self._settled = anyio.Event()
             await self._settled.wait()
         self._reserved += worst
 
