@@ -4,7 +4,7 @@ import anyio
 
 from tasks_lib.domain.job import Limits
 from tasks_lib.engine.pace import Pace
-
+from tasks_lib.engine.window import Passed, Window
 
 AT_ONCE = 32  # calls in flight where nothing else is said
 
@@ -19,8 +19,10 @@ class Gate:
     def __init__(self, limits: Limits, *, now: float) -> None:
         """Open for a provider's limits; `now` is the event loop's clock."""
         self.most_in_flight = limits.in_flight or AT_ONCE
-        self._requests = Pace(limits.requests_per_minute, now=now) if limits.requests_per_minute else None
-        self._tokens = Pace(limits.tokens_per_minute, now=now) if limits.tokens_per_minute else None
+        requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
+        self._requests = Pace.keeping(requests, now=now) if requests else None
+        self._tokens = Pace.spreading(tokens, now=now) if tokens else None
+        self._minute = Window(tokens) if tokens else None
         self._closed_until = now
         self._turn = anyio.Lock(fast_acquire=True)  # held by the head of the queue; first in, first out
         self._changed = anyio.Event()  # something may now pass that could not
@@ -36,8 +38,11 @@ class Gate:
         """Seconds for which nobody is let in, because the provider asked for it."""
         return max(0.0, self._closed_until - anyio.current_time())
 
-    async def enter(self, *, tokens: float = 0.0) -> None:
-        """Wait for leave to have one call in flight that is likely to use so many tokens."""
+    async def enter(self, *, tokens: float = 0.0) -> Passed:
+        """Wait for leave to have one call in flight that is likely to use so many tokens.
+
+        What is returned is to be given back to `leave` when the call has ended.
+        """
         self.waiting += 1
         try:
             async with self._turn:
@@ -48,17 +53,20 @@ class Gate:
                 now = anyio.current_time()
                 if self._requests is not None:
                     self._requests.take(1, now=now)
-                if self._tokens is not None:
-                    self._tokens.take(tokens, now=now)
                 self.in_flight += 1
+                if self._tokens is None or self._minute is None:
+                    return Passed(now, 0.0)
+                self._tokens.take(tokens, now=now)
+                return self._minute.take(tokens, now=now)
         finally:
             self.waiting -= 1
 
-    def leave(self, *, tokens: float = 0.0, used: float | None = None) -> None:
-        """End a call that entered with so many tokens; `used` settles them, None leaves them taken."""
+    def leave(self, passed: Passed, *, used: float | None = None) -> None:
+        """End a call that entered; `used` settles its tokens, None leaves those that were taken."""
         self.in_flight -= 1
-        if self._tokens is not None and used is not None:
-            self._tokens.settle(taken=tokens, used=used)
+        if self._tokens is not None and self._minute is not None and used is not None:
+            self._tokens.settle(taken=passed.amount, used=used)
+            self._minute.settle(passed, used=used)
         self._changed.set()
 
     def hold_off(self, seconds: float) -> None:
@@ -73,6 +81,6 @@ class Gate:
         wait = self._closed_until - now
         if self._requests is not None:
             wait = max(wait, self._requests.delay(1, now=now))
-        if self._tokens is not None:
-            wait = max(wait, self._tokens.delay(tokens, now=now))
+        if self._tokens is not None and self._minute is not None:
+            wait = max(wait, self._tokens.delay(tokens, now=now), self._minute.delay(tokens, now=now))
         return wait

@@ -30,6 +30,7 @@ from tasks_lib.engine.exchange import have
 from tasks_lib.engine.forecast import Forecast
 from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.engine.window import Passed
 from tasks_lib.providers.protocol import WireProtocol
 
 Draw = Callable[[], Awaitable[Plan | None]]
@@ -102,15 +103,14 @@ class Engine:
     async def _row(self, plan: Plan) -> None:
         created_at = self._now()
         attempts: list[Attempt] = []
+        cut_short: Failure | None = _ENDED
         try:
-            cut_short = None if await self._try(plan, attempts) else _ENDED
-        except anyio.get_cancelled_exc_class():
-            if attempts:  # what was paid for is told, even of a row that is dropped
-                with anyio.CancelScope(shield=True):
-                    await self._conclude(plan, attempts, created_at, _ENDED)
-            raise
-        if attempts or cut_short is None:
-            await self._conclude(plan, attempts, created_at, cut_short)
+            if await self._try(plan, attempts):
+                cut_short = None
+        finally:
+            if attempts or cut_short is None:
+                with anyio.CancelScope(shield=True):  # what was paid for is told, whatever comes
+                    await self._conclude(plan, attempts, created_at, cut_short)
 
     async def _try(self, plan: Plan, attempts: list[Attempt]) -> bool:
         """Have attempts until the run is over; False if the stop came first."""
@@ -125,10 +125,10 @@ class Engine:
         task_run = conclude(
             plan, attempts, created_at=created_at, finished_at=self._now(), cut_short=cut_short
         )
-        await self._record(task_run)
         failure = task_run.failure
         if failure is not None and failure.kind.ends_batch:
-            self._stop.call(Why.REFUSED, failure.reason)
+            self._stop.call(Why.REFUSED, failure.reason)  # before the record, which may take its time
+        await self._record(task_run)
 
     async def _attempt(self, plan: Plan, call: Call, attempts: list[Attempt]) -> bool:
         """Have one attempt and append it; False if the stop came before it was begun."""
@@ -138,7 +138,8 @@ class Engine:
         worst = self._worst_cost(plan, call, messages)
         tokens = self._likely_tokens(plan, call, messages) if account.gate.counts_tokens else 0.0
         decided = anyio.current_time()
-        if not await self._let_in(account.gate, wait=call.wait, worst=worst, tokens=tokens):
+        passed = await self._let_in(account.gate, wait=call.wait, worst=worst, tokens=tokens)
+        if passed is None:
             return False
         began = anyio.current_time()
         started_at = self._now()
@@ -155,8 +156,10 @@ class Engine:
             usage = outcome.usage
             prices = self._prices_for(choice.model, usage)
             cost = _cost(outcome, usage, prices)
-            account.gate.leave(tokens=tokens, used=usage.total_tokens if usage else None)
-            if self._budget is not None and worst is not None:
+            if cost is None and self._is_free(choice.model):
+                cost = Decimal(0)
+            account.gate.leave(passed, used=usage.total_tokens if usage else None)
+            if self._budget is not None:
                 self._budget.settle(worst, cost)
             verdict = outcome if isinstance(outcome, Failure) else judge(plan.output, outcome)
             attempts.append(
@@ -180,13 +183,14 @@ class Engine:
             self._forecast(choice.model).learn(messages, usage)
         return True
 
-    async def _let_in(self, gate: Gate, *, wait: float, worst: Decimal | None, tokens: float) -> bool:
-        """Wait out the backoff, set the money aside, pass the gate; False if the stop came first."""
-        reserved = entered = False
+    async def _let_in(self, gate: Gate, *, wait: float, worst: Decimal, tokens: float) -> Passed | None:
+        """Wait out the backoff, set the money aside, pass the gate; None if the stop came first."""
+        reserved = False
+        passed: Passed | None = None
         with self._stop.cuts_short():
             if wait > 0:
                 await self._sleep(wait)
-            if self._budget is not None and worst is not None:
+            if self._budget is not None:
                 try:
                     await self._budget.reserve(worst)
                 except Spent:
@@ -196,15 +200,14 @@ class Engine:
                 else:
                     reserved = True
             if not self._stop.called:
-                await gate.enter(tokens=tokens)
-                entered = True
-        if entered and not self._stop.called:
-            return True
-        if entered:
-            gate.leave(tokens=tokens, used=0.0)
-        if reserved and self._budget is not None and worst is not None:
+                passed = await gate.enter(tokens=tokens)
+        if not self._stop.called:
+            return passed
+        if passed is not None:
+            gate.leave(passed, used=0)
+        if reserved and self._budget is not None:
             self._budget.settle(worst, Decimal(0))
-        return False
+        return None
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, and have another worker take a row meanwhile; at most as many wait as may work."""
@@ -223,12 +226,17 @@ class Engine:
         prices = self._prices.get(model)
         return prices.for_usage(usage) if prices is not None and usage is not None else None
 
-    def _worst_cost(self, plan: Plan, call: Call, messages: Sequence[Message]) -> Decimal | None:
-        if self._budget is None:
-            return None
+    def _is_free(self, model: Model) -> bool:
+        prices = self._prices.get(model)
+        return prices is not None and prices.is_free
+
+    def _worst_cost(self, plan: Plan, call: Call, messages: Sequence[Message]) -> Decimal:
+        """What to set aside for a call; nothing where no worst case is known, or no money is limited."""
         choice = plan.models[call.position]
         prices = self._prices.get(choice.model)
-        return None if prices is None else worst_cost(messages, choice, plan.output, prices)
+        if self._budget is None or prices is None:
+            return Decimal(0)
+        return worst_cost(messages, choice, plan.output, prices) or Decimal(0)
 
     def _likely_tokens(self, plan: Plan, call: Call, messages: Sequence[Message]) -> float:
         choice = plan.models[call.position]
