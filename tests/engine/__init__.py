@@ -1,0 +1,1 @@
+"""The engine, told as stories in virtual time."""
