@@ -5,7 +5,7 @@ An artifact that cannot be written is a line in the run's log and nothing more.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -19,6 +19,7 @@ from prefect.artifacts import (
 )
 
 from flows.pages import shown
+from flows.server import own_server_has_ended
 from flows.words import dollars, told
 from tasks_lib.job.tally import Summary, Tally
 
@@ -33,14 +34,18 @@ _Made = TypeVar("_Made")
 async def progress_shown(job: str, tally: Tally, *, every: float = EVERY) -> AsyncIterator[None]:
     """A progress artifact that follows the tally while the body runs, and is right at its end."""
     artifact = await _unless_it_fails(
-        acreate_progress_artifact(0.0, key=key_of(job, "progress"), description=f"Job {job} has begun")
+        lambda: acreate_progress_artifact(
+            0.0, key=key_of(job, "progress"), description=f"Job {job} has begun"
+        )
     )
     if artifact is None:
         yield
         return
 
     async def show() -> None:
-        await _unless_it_fails(aupdate_progress_artifact(artifact, _percent(tally), description=_line(tally)))
+        await _unless_it_fails(
+            lambda: aupdate_progress_artifact(artifact, _percent(tally), description=_line(tally))
+        )
 
     async def follow() -> None:
         while True:
@@ -67,7 +72,7 @@ async def show_end(summary: Summary, *, costs: Table) -> None:
     if not ended:  # a server that is gone is not asked again and again
         return
     await _unless_it_fails(
-        acreate_markdown_artifact(
+        lambda: acreate_markdown_artifact(
             markdown_of(summary), key=key_of(summary.job, "summary"), description=told(summary)
         )
     )
@@ -79,7 +84,7 @@ async def show_end(summary: Summary, *, costs: Table) -> None:
 async def show_table(table: Table, *, key: str, description: str) -> bool:
     """A table artifact, with money and times as text; gives whether it was written."""
     rows = [{name: shown(value) for name, value in row.items()} for row in table]
-    made = await _unless_it_fails(acreate_table_artifact(rows, key=key, description=description))
+    made = await _unless_it_fails(lambda: acreate_table_artifact(rows, key=key, description=description))
     return made is not None
 
 
@@ -133,10 +138,12 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text)
 
 
-async def _unless_it_fails(act: Awaitable[_Made]) -> _Made | None:
+async def _unless_it_fails(act: Callable[[], Awaitable[_Made]]) -> _Made | None:
+    if own_server_has_ended():
+        return None
     try:
         with anyio.fail_after(_PATIENCE):
-            return await act
+            return await act()
     except Exception as trouble:  # noqa: BLE001  # whatever it is, it is not worth a run that is paid for
         get_run_logger().warning("An artifact was not written: %r", trouble)
         return None

@@ -26,8 +26,8 @@ from flows.chunks import ChunkRuns
 from flows.costs import costs_of
 from flows.ending import ending_on, ending_when_cancelled
 from flows.handed import HANDED, Handed
-from flows.server import reach_api
-from flows.settings import CLIENT_DEFAULTS, says_how_to_log
+from flows.server import client_settings, own_server_has_ended, reach_api
+from flows.settings import says_how_to_log
 from flows.states import state_of, state_of_mistake
 from tasks_lib.configs import Environment
 from tasks_lib.domain.mistake import Mistake
@@ -92,9 +92,12 @@ async def enrich(
     except Exception as error:
         handed.error = error
         raise
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as cancelled:
+        handed.cancelled = cancelled
         await _tell_cancelled(handed.tally)
         raise
+    if own_server_has_ended():
+        raise ConnectionError("the Prefect server that was started for this run has ended")
     await show_end(summary, costs=await costs_of(summary))
     return state_of(summary)
 
@@ -141,13 +144,12 @@ async def run_flow(
     handed = Handed(tally=tally, stop=stop)
     token = HANDED.set(handed)
     try:
-        with temporary_settings(set_defaults=CLIENT_DEFAULTS):
+        with temporary_settings(set_defaults=client_settings()):
             await _run_enrich(parameters, handed=handed, say=say)
     finally:
         HANDED.reset(token)
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():  # which Prefect swallows once it has marked the flow run
-        raise asyncio.CancelledError
+    if handed.cancelled is not None:  # which Prefect swallows once the flow run is marked
+        raise handed.cancelled
     if handed.error is not None:
         raise handed.error
     if handed.summary is None:
@@ -255,10 +257,9 @@ def _quiet_console() -> None:
     """
     if says_how_to_log():
         return
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, PrefectConsoleHandler):
-            handler.setLevel(logging.CRITICAL)
-    logging.getLogger("prefect._internal").setLevel(logging.CRITICAL)  # it has a handler of its own
+    console = [one for one in logging.getLogger().handlers if isinstance(one, PrefectConsoleHandler)]
+    for handler in [*console, *logging.getLogger("prefect._internal").handlers]:
+        handler.setLevel(logging.CRITICAL)
     logging.raiseExceptions = False  # a log that cannot be sent any more is told about on stderr otherwise
 
 

@@ -1,5 +1,6 @@
 """What a caller in the same process hands to the flow beside its plain parameters, and gets back."""
 
+import asyncio
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ class Handed:
     flow_run: str | None = None  # its name
     summary: Summary | None = None
     error: Exception | None = None  # a Mistake, or a fault of the program's own
+    cancelled: asyncio.CancelledError | None = None
 
 
 HANDED: ContextVar[Handed | None] = ContextVar("handed", default=None)

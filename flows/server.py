@@ -2,10 +2,11 @@
 
 import asyncio
 import signal
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
-from typing import Final
+from typing import Any, Final
 
 import anyio
 from prefect import get_client
@@ -16,6 +17,21 @@ from tasks_lib.domain.mistake import Mistake
 
 _REMEDY: Final = "Rows can be run without Prefect: add --no-prefect."
 _PATIENCE: Final = 20.0  # seconds for an API that is said to be there
+_STARTED: Final[list["subprocess.Popen[Any]"]] = []  # by this process, at most one
+
+
+def client_settings() -> Mapping[str, object]:
+    """Prefect's settings for asking the API that was reached, where the user says nothing else.
+
+    The waits double, and are waited for each thing that is to be told: its own five further tries hold a
+    finished run for two minutes when the server has died. One that was started here does not come back.
+    """
+    return {"client.max_retries": 1 if _STARTED else 2}
+
+
+def own_server_has_ended() -> bool:
+    """Whether the server that was started for this process is there no more: nothing can be told to it."""
+    return any(server.poll() is not None for server in _STARTED)
 
 
 async def reach_api(say: Callable[[str], None]) -> None:
@@ -70,7 +86,10 @@ def _start_unheeding() -> None:
     from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415
 
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    SubprocessASGIServer().start()  # the one that every client of this process will find
+    server = SubprocessASGIServer()  # the one that every client of this process will find
+    server.start()
+    if server.server_process is not None:
+        _STARTED[:] = [server.server_process]
 
 
 async def _in_thread(act: Callable[[], None]) -> None:

@@ -27,12 +27,6 @@ SERVER_DEFAULTS: Final[Mapping[str, object]] = {
 }
 """Prefect's settings for a server that lives no longer than our run; where the user says nothing else."""
 
-CLIENT_DEFAULTS: Final[Mapping[str, object]] = {
-    # the waits double: five tries would hold a finished run for two minutes when the server has died
-    "client.max_retries": 2,
-}
-"""Prefect's settings for a run from a terminal."""
-
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 _LOOPBACK: Final = "127.0.0.1"
 

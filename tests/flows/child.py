@@ -13,6 +13,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import anyio
+
 from tasks_lib.configs import Environment
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.engine.stop import Stop, Why
@@ -76,12 +78,20 @@ def _kill_ephemeral_server() -> None:
     process.wait()
 
 
+async def _within(scope: anyio.CancelScope, batch: Awaitable[Summary]) -> Summary | None:
+    with scope:
+        return await batch
+    return None
+
+
 async def _run(step: Json) -> Json:
     tally, stop, said, began = Tally(), Stop(), list[str](), monotonic()
-    batch = asyncio.ensure_future(_WAYS[step["way"]](step, tally, stop, said))
+    scope = anyio.CancelScope()
+    batch = asyncio.ensure_future(_within(scope, _WAYS[step["way"]](step, tally, stop, said)))
     acts = {
         "stop_after": lambda: stop.call(Why.INTERRUPTED, "Ctrl-C was received"),
         "cancel_after": batch.cancel,
+        "drop_after": scope.cancel,  # what a second Ctrl-C does
         "kill_server_after": _kill_ephemeral_server,
         "ctrl_c_after": lambda: os.killpg(0, signal.SIGINT),  # to all processes of the terminal, as it is
     }
@@ -92,7 +102,10 @@ async def _run(step: Json) -> Json:
     ]
     told: Json = {}
     try:
-        told["summary"] = (await batch).as_json()
+        summary = await batch
+        if summary is not None:
+            told["summary"] = summary.as_json()
+        told["dropped"] = scope.cancelled_caught
     except Mistake as mistake:
         told["mistake"] = str(mistake)
     except asyncio.CancelledError:
