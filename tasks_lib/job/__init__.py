@@ -9,7 +9,7 @@ __all__ = ["RowAnswer", "answers", "ask", "enrich", "run_job"]
 
 
 def __getattr__(name: str) -> object:
-    """A name of the Python face, imported when it is asked for: it brings pandas along, which takes a second."""
+    """A name of the Python face, imported when it is asked for, since it brings pandas along."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from tasks_lib.job import library  # noqa: PLC0415  # see above

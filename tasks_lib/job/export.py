@@ -64,7 +64,7 @@ def _result(stored: StoredResult | None) -> RowResult:
     return RowResult(
         status=stored.status,
         response_json=stored.response,
-        error=stored.error,
+        error=f"{stored.error_kind}: {stored.error}" if stored.error_kind else None,
         cost=stored.cost,
         input_tokens=stored.input_tokens,
         output_tokens=stored.output_tokens,

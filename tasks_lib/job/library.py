@@ -1,7 +1,7 @@
 """rowmill from Python: a job, a table, rows as they come, or one row."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -27,7 +27,7 @@ from tasks_lib.domain.run import TaskRun
 from tasks_lib.domain.task import Task
 from tasks_lib.domain.template import Template
 from tasks_lib.engine.stop import Stop, Why
-from tasks_lib.job.batch import Batch, run_batch
+from tasks_lib.job.batch import Batch, run_batch, sole_cause
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.export import enriched_batches
 from tasks_lib.job.setup import Setup, load_setup, setup_of
@@ -192,18 +192,19 @@ async def answers(
     )
     check_before_rows(setup)
     send, receive = anyio.create_memory_object_stream[RowAnswer](0)
+    stop = Stop()
     with open_ledger(setup.job.ledger) as open_one:
-        stop = Stop()
-        async with AsyncExitStack() as stack:
-            tasks = await stack.enter_async_context(anyio.create_task_group())
-            stream = _Stream(setup, rows=_one_by_one(rows), ledger=open_one, send=send)
-            tasks.start_soon(stream.run, stop, transport)
-            try:
-                async with receive:
+        stream = _Stream(setup, rows=_one_by_one(rows), ledger=open_one, send=send)
+        try:
+            async with anyio.create_task_group() as tasks, receive:
+                tasks.start_soon(stream.run, stop, transport)
+                try:
                     yield receive
-            finally:
-                stop.call(Why.INTERRUPTED, "the reader left")
-                tasks.cancel_scope.cancel()
+                finally:
+                    stop.call(Why.INTERRUPTED, "the reader left")
+                    tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise sole_cause(group) from None
 
 
 class _Stream:
@@ -279,20 +280,20 @@ class _Stream:
 
     async def _heard(self, task_run: TaskRun) -> None:
         data = task_run.data
-        await self._send.send(
-            RowAnswer(
-                row=self._values.pop(task_run.plan.task_run_id),
-                key=task_run.plan.row_key,
-                status=task_run.status.value,
-                response=task_run.response,
-                error=task_run.failure.reason if task_run.failure else None,
-                cost=data.cost,
-                input_tokens=data.input_tokens,
-                output_tokens=data.output_tokens,
-                model=str(task_run.attempts[-1].model) if task_run.attempts else None,
-                task_run_id=task_run.plan.task_run_id,
-            )
+        answer = RowAnswer(
+            row=self._values.pop(task_run.plan.task_run_id),
+            key=task_run.plan.row_key,
+            status=task_run.status.value,
+            response=task_run.response,
+            error=task_run.failure.reason if task_run.failure else None,
+            cost=data.cost,
+            input_tokens=data.input_tokens,
+            output_tokens=data.output_tokens,
+            model=str(task_run.attempts[-1].model) if task_run.attempts else None,
+            task_run_id=task_run.plan.task_run_id,
         )
+        with suppress(anyio.BrokenResourceError):  # the reader left; the ledger has it
+            await self._send.send(answer)
 
 
 async def _one_by_one(rows: Rows) -> AsyncIterator[Mapping[str, JsonValue]]:
