@@ -286,8 +286,8 @@ def show(
 
     For example:
 
-      rowmill show 0197a2f4
-      rowmill show 0197a2f4 --job configs/jobs/reviews.yaml --json
+      rowmill show 01a200f8-27db-779d-ba76-98d22db7d89b
+      rowmill show 01a200f827db779d --job configs/jobs/reviews.yaml --json
     """
     from tasks_lib.cli.places import ledger_of
     from tasks_lib.cli.show import show_run

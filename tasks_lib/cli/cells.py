@@ -93,7 +93,8 @@ def _rounded(value: float) -> str:
         return str(int(value))
     if abs(value) >= 1_000:
         return f"{value:.1f}"
-    return f"{value:.4g}"
+    rounded = f"{value:.4g}"
+    return rounded if abs(value) < 1e-9 else f"{Decimal(rounded):f}"  # 0.00003711 rather than 3.711e-05
 
 
 def _without_zeros(value: Decimal) -> str:

@@ -42,6 +42,7 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
     except* Exception as errors:  # noqa: BLE001  (the last one who can say what happened)
         for error in _leaves(errors):
             traceback.print_exception(error)
+        note("This is an error of rowmill itself. What was answered until then is in the ledger.")
         code = BUG
     return code
 

@@ -95,7 +95,7 @@ def _phase(tally: Tally, stop: Stop, *, elapsed: float) -> str | None:
     if stop.called:
         return "finishing the calls under way"
     if not tally.rows:
-        return f"checking, {duration(elapsed)}"
+        return f"preparing, {duration(elapsed)}"
     if tally.settled >= tally.rows:
         return "writing"
     if not tally.calls:

@@ -77,10 +77,12 @@ def _directly(setup: Setup, *, options: Options) -> Begin:
 
 
 def _wants_prefect(manner: Manner, environment: Environment) -> bool:
-    # A library that is used without flows should not need them.
+    if manner.prefect is not None:
+        return manner.prefect
+    # Importing anything of flows readies the environment for Prefect, which only those need who may use it.
     from flows.settings import api_configured  # noqa: PLC0415
 
-    return api_configured(environment) if manner.prefect is None else manner.prefect
+    return api_configured(environment)
 
 
 def _by_flow(
@@ -108,7 +110,12 @@ async def _carry_out(begin: Begin, setup: Setup, tally: Tally, *, show: Show | N
             await beside.start(heed_interrupts, stop, batch)
             if show is not None:
                 beside.start_soon(partial(keep_showing, show, setup.job.name, tally, stop, every=every))
-            summary = await begin(tally, stop)
+            try:
+                summary = await begin(tally, stop)
+            except anyio.get_cancelled_exc_class():
+                if not batch.cancel_called:
+                    raise
+                # Ours, though Prefect may have lost the mark by which its scope would know it.
         beside.cancel_scope.cancel()
     if summary is not None:
         return summary

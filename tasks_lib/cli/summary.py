@@ -86,7 +86,9 @@ def _rows(number: int) -> str:
 
 
 def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
-    if not _idle(summary):
+    if summary.batch_id is None:
+        yield "rows", "none were asked"
+    elif not _idle(summary):
         parts = (
             f"{count(summary.completed)} completed",
             f"{count(summary.failed)} failed",

@@ -157,11 +157,16 @@ def server() -> Iterator[Server]:
 def project(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("PRETEND_KEY", KEY)  # of `here`, whose environment is that of the tests
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    made = Project(folder=tmp_path, server=server)
+    server.reset()
+    return begun(tmp_path, server)
+
+
+def begun(folder: Path, server: Server) -> Project:
+    """A project whose job has twenty rows and was never run."""
+    made = Project(folder=folder, server=server)
     made.write("configs/jobs/reviews.yaml", JOB)
     made.write("configs/tasks/sentiment.yaml", TASK)
     made.write("configs/prices.yaml", PRICES)
     made.rows(20)
     made.provider()
-    server.reset()
     return made

@@ -49,7 +49,7 @@ def test_an_unknown_cost_is_told_at_once() -> None:
 
 def test_before_the_rows_are_known() -> None:
     """While the file is checked nothing is made up."""
-    assert line(Tally()) == "reviews: checking, 3.0 s"
+    assert line(Tally()) == "reviews: preparing, 3.0 s"
 
 
 def test_before_the_first_answer() -> None:

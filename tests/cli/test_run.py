@@ -26,6 +26,8 @@ def counts(told: dict[str, object]) -> tuple[object, ...]:
 def test_a_run_and_a_run_again(project: Project) -> None:
     """A run answers every row and writes the output; run again it makes no call and says so."""
     first = project.rowmill("run", project.job)
+    assert first.err.startswith("reviews: checking")
+    assert "\x1b" not in first.err + first.out, "nobody watches"
     assert (first.code, project.server.stats()["recv"]) == (0, 20), first.err
     assert "20 = 20 completed + 0 failed + 0 skipped + 0 cancelled" in first.out
     assert "data/out/reviews.csv" in first.out
@@ -136,13 +138,6 @@ def test_too_many_failures_are_exit_code_3(project: Project) -> None:
     done = project.here("run", project.job, "--set", "limits.max_failures=3")
     assert done.code == 3
     assert "max_failures" in done.out
-
-
-def test_progress_without_a_terminal(project: Project) -> None:
-    """Where nobody watches there are lines, without anything that would draw."""
-    done = project.rowmill("run", project.job)
-    assert done.err.startswith("reviews: checking")
-    assert "\x1b" not in done.err + done.out
 
 
 def until(holds: Callable[[], bool], *, of: subprocess.Popen[str]) -> None:
