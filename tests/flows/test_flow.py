@@ -125,19 +125,12 @@ def test_states_tell_how_the_batch_ended(tmp_path, llm, prefect):
     assert "limits.max_failures" in messages["stopped"]
     assert messages["interrupted"].endswith("run it again to go on")
 
-    ledgers = {
-        "slow": "interrupted",
-        "dropped": "interrupted",
-        "cancelled": "interrupted",
-        "refused": "refused",
-    }
-    for name, status in ledgers.items():
+    for name in ("slow", "dropped", "cancelled", "refused"):
         (batch,) = asked(tmp_path / name / "ledger.duckdb", _BATCH)
         _, found, _, rows, completed, failed, skipped, cancelled = batch
-        assert found == status
+        assert found == ("refused" if name == "refused" else "interrupted")
         assert rows == ROWS == completed + failed + skipped + cancelled
-        if status == "interrupted":
-            assert completed >= 5
+        assert completed >= (0 if name == "refused" else 5)
     assert results["dropped"]["dropped"]
     assert results["cancelled"]["cancelled"]
     for name in ("dropped", "cancelled"):
@@ -210,3 +203,20 @@ def test_cancel_in_prefect_ends_a_run_that_no_worker_looks_after(tmp_path, llm, 
     assert result["summary"]["reason"] == "it was cancelled in Prefect"
     assert llm.stats()["client_aborts"] == 0
     assert prefect.api.by_id(run["id"])["state_type"] == "CANCELLED"
+
+
+def test_a_report_that_cannot_be_made_says_why(tmp_path, prefect):
+    """A ledger, a report or a folder that is not there ends in a failed state with the one message."""
+    with open_ledger(tmp_path / "ledger.duckdb"):
+        pass
+    (tmp_path / "taken").write_text("a file")
+    ledger = str(tmp_path / "ledger.duckdb")
+    steps = {
+        "there is no ledger at": {"ledger": str(tmp_path / "none.duckdb")},
+        "Did you mean 'cost_by_model'?": {"ledger": ledger, "names": ["cost_by_modle"]},
+        "Name another folder": {"ledger": ledger, "folder": str(tmp_path / "taken")},
+    }
+    results = in_child(*({"way": "report", "report": step} for step in steps.values()), env=prefect.env)
+    for message, result in zip(steps, results, strict=True):
+        assert result["state"] == "Failed"
+        assert message in result["message"]
