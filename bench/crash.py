@@ -63,12 +63,13 @@ def crash(
     excess = stats["rows_billed"]["excess"]
     yield (
         f"{hits} kills over {rows:,} rows, {in_flight} in flight: answered {answered:,}, twice in the ledger "
-        f"{twice}, attempts without a run {stray}; billed more than once {excess} "
-        f"({excess / max(1, hits):.0f} a kill, {in_flight} in flight); the last run found {summary['skipped']:,} "
-        "answered"
+        f"{twice}, attempts without a run {stray}; billed more than once {excess}, which is "
+        f"{excess / max(1, hits):.1f} a kill; the last run found {summary['skipped']:,} answered"
     )
     if answered != rows or twice or stray or hits < kills:
         raise RuntimeError("a row is missing or twice, or the kills came too late")
+    if excess > hits * in_flight:
+        raise RuntimeError("more was paid again than was in flight")
 
 
 def _one(ledger: duckdb.DuckDBPyConnection, query: str) -> int:

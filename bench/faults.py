@@ -46,7 +46,7 @@ def faults(server: Server, *, rows: int = 20_000, in_flight: int = 64) -> Iterat
             names = [column[0] for column in found.description or ()]
             ours = dict(zip(names, found.fetchone() or (), strict=True))
     theirs = server.stats()
-    malformed = theirs["by_outcome"].get("malformed", theirs["by_outcome"].get("e_malformed", 0))
+    malformed = theirs["by_outcome"].get("e_malformed", 0)
     checks = {
         "every row answered": (figures["completed"], rows),
         "rows received and never answered": (theirs["rows_received_never_ok"], 0),
@@ -77,7 +77,7 @@ def _malformed_output(theirs: dict[str, Any], malformed: int, ours: dict[str, An
     """Output tokens of malformed answers: as the server says by outcome, else what is left to explain."""
     by_outcome = theirs.get("tokens_by_outcome")
     if by_outcome is not None:
-        return int(by_outcome.get("malformed", (0, 0))[1])
+        return int(by_outcome.get("e_malformed", (0, 0))[1])
     left = int(theirs["tok_out"]) - int(ours["output_tokens"])
     mean = ours["output_tokens"] / max(1, ours["calls_with_usage"])
     return left if 0.8 * mean * malformed <= left <= 1.2 * mean * malformed else 0

@@ -20,8 +20,8 @@ def latency(server: Server, *, rows: int = 10_000, in_flight: int = 1_000) -> It
     ideal = rows / in_flight
     span = float(server.stats()["first_to_last_s"])
     yield (
-        f"{rows:,} rows, {in_flight:,} in flight, 1 s each: {figures['wall_seconds']:.2f} s from start to end; "
-        f"ideal {ideal:.0f} s, {figures['wall_seconds'] / ideal - 1:+.1%}; "
+        f"{rows:,} rows, {in_flight:,} in flight, 1 s each: "
+        f"{figures['wall_seconds']:.2f} s from start to end; ideal {ideal:.0f} s, {figures['wall_seconds'] / ideal - 1:+.1%}; "
         f"most in flight as the server saw it {server.stats()['inflight_max']:,}; "
         f"first to last arrival {span:.2f} s"
     )
@@ -44,6 +44,7 @@ def rate(server: Server, *, per_minute: int = 600, minutes: float = 2.5) -> Iter
     stats = server.stats()
     used = (rows - 1) / (float(stats["first_to_last_s"]) / 60) / per_minute
     yield (
-        f"{per_minute} requests a minute for {minutes} minutes: {used:.1%} used; most in any 60 s "
-        f"{server.busiest(60)}; 429s {stats['by_status'].get('429', 0)}; rows answered {figures['completed']:,}"
+        f"{per_minute} requests a minute for {minutes} minutes: {used:.1%} used; "
+        f"most in any 60 s {server.busiest(60)}; 429s {stats['by_status'].get('429', 0)}; "
+        f"rows answered {figures['completed']:,}"
     )

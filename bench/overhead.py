@@ -49,5 +49,6 @@ def _middle(figures: list[dict[str, float]], name: str) -> float:
 def _line(rows: int, who: str, figures: list[dict[str, float]], *, share: float) -> str:
     return (
         f"| {rows:,} | {who} | {_middle(figures, 'rows_per_second'):,.0f} "
-        f"| {_middle(figures, 'cpu_us_per_row'):,.0f} | {_middle(figures, 'peak_rss_mb'):,.0f} | {share:.0%} |"
+        f"| {_middle(figures, 'cpu_us_per_row'):,.0f} "
+        f"| {_middle(figures, 'peak_rss_mb'):,.0f} | {share:.0%} |"
     )

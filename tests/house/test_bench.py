@@ -1,0 +1,44 @@
+"""The benchmarks run, at a size that says nothing about speed and everything about counts."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench.crash import crash
+from bench.faults import faults
+from bench.limits import latency, rate
+from bench.overhead import overhead
+from tests.llmserver import Server, running_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+def test_every_count_is_the_same_on_both_sides_of_a_server_that_fails(server: Server) -> None:
+    """429s, 500s and malformed answers: all rows answered, no early retry, attempts and tokens as counted."""
+    told = list(faults(server, rows=300, in_flight=128))
+    assert len(told) == 10
+
+
+@pytest.mark.crash
+def test_kills_lose_nothing_and_double_nothing(server: Server) -> None:
+    """Three times kill -9, each followed by a run: no row missing, none twice, little paid again."""
+    (told,) = crash(server, kills=3, rows=1_500, in_flight=32)
+    assert told.startswith("3 kills over 1,500 rows")
+
+
+def test_a_rate_is_kept(server: Server) -> None:
+    """No 60 seconds see more than the limit; a short run, so that its share of the limit says nothing."""
+    (told,) = rate(server, per_minute=1200, minutes=0.1)
+    assert "429s 0; rows answered 120" in told
+
+
+def test_overhead_and_latency_give_their_tables(server: Server) -> None:
+    """A line for the bare transport and one for us; and the wall time of many calls at once."""
+    lines = list(overhead(server.base_url(), sizes=(200,), at_once=16, repeats=1))
+    assert len(lines) == 5
+    (told,) = latency(server, rows=100, in_flight=100)
+    assert "100 rows, 100 in flight" in told
