@@ -40,6 +40,7 @@ class Feed:
         try:
             return await self._tasks.__aexit__(kind, error, trace)
         finally:
+            self._send.close()
             self._receive.close()
 
     async def has_any(self) -> bool:
@@ -59,7 +60,7 @@ class Feed:
         return self._ready.popleft() if self._ready or await self.has_any() else None
 
     async def _fetch_ahead(self) -> None:
-        async with self._send:
-            while (stretch := await self._fetch()) is not None:
-                if stretch:
-                    await self._send.send(stretch)
+        while (stretch := await self._fetch()) is not None:
+            if stretch:
+                await self._send.send(stretch)
+        self._send.close()  # the end is told by this alone: an error must not look like it
