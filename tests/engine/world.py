@@ -9,8 +9,8 @@ assert world.run_of(3).response == "at last"
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from datetime import timedelta
+from math import inf
 from typing import NamedTuple
 
 import anyio
@@ -22,7 +22,7 @@ from tasks_lib.domain.provider import Provider
 from tasks_lib.engine.budget import Budget
 from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.run import Account, Engine
-from tasks_lib.engine.stop import Stop
+from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.providers.openai import OpenAI
 from tests.domain.pieces import BIG, NOON, plan
 
@@ -143,8 +143,8 @@ class World:
         """What a model always does."""
         self._of_model[model.name] = step
 
-    async def run(self, rows, *, at_once=None, within=None):
-        """Run so many rows; `within` so many seconds everything is cancelled the hard way."""
+    async def run(self, rows, *, at_once=None, stop_at=None, cancel_at=None):
+        """Run so many rows; at these seconds the stop is called, or everything cancelled the hard way."""
         self.began_at = anyio.current_time()
         numbers = iter(range(1, rows + 1))
 
@@ -163,10 +163,18 @@ class World:
             budget=self.budget,
             now=lambda: NOON + timedelta(seconds=self.now()),
         )
-        with anyio.move_on_after(within) if within is not None else nullcontext():
-            await engine.run(draw, at_once=at_once or rows)
-        self.ended_at = self.now()
+        async with anyio.create_task_group() as others:
+            if stop_at is not None:
+                others.start_soon(self._call_stop, stop_at)
+            with anyio.move_on_after(inf if cancel_at is None else cancel_at):
+                await engine.run(draw, at_once=at_once or rows)
+            self.ended_at = self.now()
+            others.cancel_scope.cancel()
         return self
+
+    async def _call_stop(self, at):
+        await anyio.sleep(at)
+        self.stop.call(Why.INTERRUPTED, "enough")
 
     def now(self):
         """Seconds since the beginning."""

@@ -1,0 +1,163 @@
+"""A sum of money that is never passed."""
+
+from decimal import Decimal
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from tasks_lib.domain.job import Limits
+from tasks_lib.domain.pricing import FREE, PriceList, Prices
+from tasks_lib.domain.retries import Retries
+from tasks_lib.engine.budget import Budget, Spent
+from tasks_lib.engine.stop import Why
+from tests.domain.pieces import BIG, SMALL
+from tests.engine.world import World, after, hangs, reset, says, status
+
+A_DOLLAR_A_TOKEN = PriceList(
+    steps=((0, Prices(input=Decimal(0), output=Decimal(1_000_000), source="test")),)
+)  # of output
+PRICES = {BIG: A_DOLLAR_A_TOKEN, SMALL: A_DOLLAR_A_TOKEN}
+
+
+def in_virtual_time(story):
+    return anyio.run(story, backend="trio", backend_options={"clock": MockClock(autojump_threshold=0)})
+
+
+@pytest.mark.anyio
+async def test_the_batch_ends_when_another_call_does_not_fit():
+    """Ten dollars hold three calls of at most three, and the stop says why."""
+    world = World(prices=PRICES, most_cost=Decimal(10), step=says(output_tokens=3), max_tokens=3)
+    await world.run(rows=10, at_once=1)
+    assert (len(world.arrivals), world.budget.spent) == (3, 9)
+    assert (world.stop.why, world.stop.reason) == (Why.MONEY, "the limit of $10 does not hold another call")
+
+
+@pytest.mark.anyio
+async def test_what_calls_give_back_is_spent_by_others():
+    """With ten dollars and a worst case of ten, calls of one dollar go one after another."""
+    world = World(prices=PRICES, most_cost=Decimal(10), step=after(1, says(output_tokens=1)), max_tokens=10)
+    await world.run(rows=20)
+    assert (len(world.arrivals), world.most_in_flight, world.budget.spent) == (1, 1, 1)
+    world = World(prices=PRICES, most_cost=Decimal(19), step=after(1, says(output_tokens=1)), max_tokens=10)
+    await world.run(rows=20)
+    assert (len(world.arrivals), world.most_in_flight, world.budget.spent) == (10, 1, 10)
+
+
+@pytest.mark.anyio
+async def test_all_who_wait_for_money_are_woken():
+    """However many wait when calls settle, none is forgotten: all twenty rows are answered."""
+    world = World(prices=PRICES, most_cost=Decimal(25), step=after(1, says(output_tokens=1)), max_tokens=5)
+    with anyio.fail_after(1_000):
+        await world.run(rows=20)
+    assert (world.statuses, world.budget.spent) == ({"completed": 20}, 20)
+
+
+@pytest.mark.anyio
+async def test_a_call_whose_cost_is_unknown_counts_as_the_worst():
+    """A timeout may have been billed in full."""
+    world = World(
+        prices=PRICES, most_cost=Decimal(10), retries=Retries(transient=0), step=hangs(), max_tokens=4
+    )
+    await world.run(rows=3, at_once=1)
+    assert (len(world.arrivals), world.budget.spent, world.stop.why) == (2, 8, Why.MONEY)
+
+
+@pytest.mark.anyio
+async def test_a_call_that_surely_cost_nothing_gives_all_back():
+    """A 503 is free, and its retry pays."""
+    world = World(prices=PRICES, most_cost=Decimal(4), max_tokens=4)
+    world.row(1, status(503), says(output_tokens=2))
+    await world.run(rows=1)
+    assert (world.statuses, world.budget.spent) == ({"completed": 1}, 2)
+
+
+@pytest.mark.anyio
+async def test_who_was_stopped_at_the_gate_gives_the_money_back():
+    """Nothing stays set aside for a call that was not made."""
+    world = World(
+        prices=PRICES,
+        most_cost=Decimal(100),
+        limits=Limits(in_flight=1),
+        step=after(10, says(output_tokens=1)),
+        max_tokens=5,
+    )
+    await world.run(rows=10, stop_at=1)
+    assert (world.budget.spent, world.budget._reserved) == (1, 0)
+
+
+@pytest.mark.anyio
+async def test_a_free_model_costs_nothing_even_if_nothing_is_known():
+    """No usage, a timeout: the cost of a free model is zero and not unknown."""
+    world = World(prices={BIG: FREE}, most_cost=Decimal(0), step=says(usage=False))
+    world.row(1, hangs())
+    await world.run(rows=3)
+    assert world.statuses == {"completed": 3}
+    assert [world.run_of(row).data.cost for row in (1, 2, 3)] == [0, 0, 0]
+    assert world.run_of(2).data.cost_source == "free"
+
+
+@pytest.mark.anyio
+async def test_a_cost_without_a_worst_case_counts_when_it_is_known():
+    """Answers without a bound cannot be reserved for; the limit ends the batch as soon as it is passed."""
+    world = World(prices=PRICES, most_cost=Decimal(10), step=says(output_tokens=4))
+    await world.run(rows=10, at_once=1)
+    assert (len(world.arrivals), world.budget.spent, world.stop.why) == (3, 12, Why.MONEY)
+
+
+@pytest.mark.anyio
+async def test_money_that_cannot_be_had_is_spent_at_once():
+    """When nothing under way could give anything back, nobody waits."""
+    budget = Budget(Decimal(1))
+    with pytest.raises(Spent):
+        await budget.reserve(Decimal(2))
+    await budget.reserve(Decimal(1))
+    budget.settle(Decimal(1), Decimal("0.5"))
+    with pytest.raises(Spent):
+        await budget.reserve(Decimal(1))
+
+
+STEPS = st.one_of(
+    st.integers(0, 5).map(lambda tokens: says(output_tokens=tokens)),
+    st.sampled_from(
+        [status(503), status(429), reset(), hangs(), status(400), says("no", finish="content_filter")]
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    most=st.integers(0, 60),
+    at_once=st.integers(1, 12),
+    scripts=st.lists(
+        st.lists(st.tuples(st.floats(0, 3), STEPS), min_size=1, max_size=3), min_size=1, max_size=25
+    ),
+    models=st.sampled_from([(BIG,), (BIG, SMALL)]),
+)
+def test_no_order_of_events_passes_the_limit(most, at_once, scripts, models):
+    """Whatever calls take and cost, the limit is not passed, nobody waits for ever, none stops early."""
+    worst = 5
+    world = World(
+        *models, prices=PRICES, most_cost=Decimal(most), step=says(output_tokens=worst), max_tokens=worst
+    )
+    for row, steps in enumerate(scripts, start=1):
+        world.row(row, *(after(latency, step) for latency, step in steps))
+
+    async def story():
+        with anyio.fail_after(100_000):
+            await world.run(rows=len(scripts), at_once=at_once)
+
+    in_virtual_time(story)
+    counted = sum(
+        worst if attempt.cost is None else attempt.cost for run in world.runs for attempt in run.attempts
+    )
+    assert world.budget.spent == counted <= most
+    assert world.budget._reserved == 0
+    assert sum(len(run.attempts) for run in world.runs) == len(world.arrivals)
+    if world.stop.called:
+        assert world.stop.why is Why.MONEY
+        assert most - world.budget.spent < worst
+    else:
+        assert len(world.runs) == len(scripts)
