@@ -86,18 +86,15 @@ def _revisions(found: Preflight) -> Table:
 
 
 def _models(found: Preflight) -> Table:
-    return Table(
-        columns=("model", "$/M input", "cached", "output", "price by", "calls in flight", "a minute"),
-        rows=[
-            (
-                one.model,
-                one.input_price,
-                one.cached_input_price,
-                one.output_price,
-                one.price_source or "unknown",
-                one.limits.in_flight,
-                one.limits.requests_per_minute,
-            )
-            for one in found.models
-        ],
-    )
+    columns: dict[str, list[object]] = {
+        "model": [one.model for one in found.models],
+        "$/M input": [one.input_price for one in found.models],
+        "cached": [one.cached_input_price for one in found.models],
+        "output": [one.output_price for one in found.models],
+        "price by": [one.price_source or "unknown" for one in found.models],
+        "calls in flight": [one.limits.in_flight for one in found.models],
+        "a minute": [one.limits.requests_per_minute for one in found.models],
+        "tokens a minute": [one.limits.tokens_per_minute for one in found.models],
+    }
+    said = {name: values for name, values in columns.items() if any(value is not None for value in values)}
+    return Table(columns=tuple(said), rows=list(zip(*said.values(), strict=True)))

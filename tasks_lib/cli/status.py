@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from tasks_lib.cli.cells import json_text
-from tasks_lib.cli.figures import cost, duration
+from tasks_lib.cli.figures import cost, count
 from tasks_lib.cli.places import nearby
 from tasks_lib.cli.tables import Table, show_table
 from tasks_lib.cli.words import note, tell
 from tasks_lib.ledger import open_ledger
 
 _LISTED = 20
-_COLUMNS = ("batch", "began (UTC)", "job", "status", "rows", "completed", "failed", "skipped", "cost", "took")
+_COLUMNS = ("began (UTC)", "job", "status", "completed", "failed", "skipped", "cost")
+_SHORT = {"completed_with_failures": "some failed"}  # what else it says stands beside it
 
 
 def show_status(ledger: Path, *, as_json: bool) -> None:
@@ -34,15 +35,13 @@ def show_status(ledger: Path, *, as_json: bool) -> None:
 
 def _row(batch: Mapping[str, Any]) -> tuple[object, ...]:
     began: datetime = batch["started_at"]
+    rows = f" of {count(batch['rows'])}" if batch["rows"] is not None else ""
     return (
-        str(batch["batch_id"]),
         f"{began.astimezone(UTC):%Y-%m-%d %H:%M}",
         batch["job"],
-        batch["status"],
-        batch["rows"],
-        batch["completed"],
+        _SHORT.get(batch["status"], batch["status"]),
+        f"{count(batch['completed'])}{rows}",
         batch["failed"],
         batch["skipped"],
         cost(batch["cost"] or Decimal(0), calls_of_unknown_cost=batch["calls_of_unknown_cost"]),
-        duration(batch["seconds"]) if batch["seconds"] is not None else None,
     )

@@ -10,7 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
-from tasks_lib.cli.figures import cost, count, duration, rate
+from tasks_lib.cli.figures import cost, count, duration, percent, rate
 from tasks_lib.cli.places import nearby
 from tasks_lib.cli.words import fact, note, one_line, tell
 from tasks_lib.job.stretches import Options
@@ -52,7 +52,7 @@ def show_summary(summary: Summary, *, tally: Tally, again: Again, aside: bool) -
     """Write the summary to standard output, or aside, to standard error."""
     console = Console(file=sys.stderr if aside else sys.stdout, highlight=False, soft_wrap=True)
     with console.capture() as drawn:
-        console.print(_headline(summary))
+        console.print(_headline(summary, again))
         for name, text in _facts(summary, tally):
             console.print(Text(fact(name, text)))
         for purpose, command in _next(summary, again):
@@ -60,9 +60,12 @@ def show_summary(summary: Summary, *, tally: Tally, again: Again, aside: bool) -
     (note if aside else tell)(drawn.get().rstrip("\n"))
 
 
-def _headline(summary: Summary) -> Text:
+def _headline(summary: Summary, again: Again) -> Text:
     if _idle(summary):
-        return Text(f"Nothing to do: all {count(summary.rows)} rows were answered before; no call was made.")
+        rows = f"none of the {count(summary.rows)} rows has failed and is still without an answer"
+        if not again.options.retry_failed:
+            rows = f"all {count(summary.rows)} rows were answered before"
+        return Text(f"Nothing to do: {rows}; no call was made.")
     told = {
         Outcome.COMPLETED: "completed",
         Outcome.COMPLETED_WITH_FAILURES: f"completed, but {_rows(summary.failed)} failed",
@@ -109,6 +112,10 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
         done = summary.completed + summary.failed
         speed = f", {rate(done / summary.seconds)}" if done and summary.seconds else ""
         yield "time", f"{duration(summary.seconds)}{speed}"
+    for one in summary.accuracy:
+        if one.compared:
+            share = percent(one.right, one.compared)
+            yield "accuracy", f"{one.field}: {count(one.right)} of {count(one.compared)} right ({share})"
     if summary.output is not None:
         yield "output", nearby(summary.output)
     elif not summary.outcome.is_whole:

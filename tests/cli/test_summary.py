@@ -5,7 +5,7 @@ import pytest
 
 from tasks_lib.cli.summary import Again, show_summary
 from tasks_lib.job.stretches import Options
-from tasks_lib.job.tally import Outcome, Summary, Tally
+from tasks_lib.job.tally import Accuracy, Outcome, Summary, Tally
 
 
 def summary(outcome: Outcome = Outcome.COMPLETED_WITH_FAILURES, **changes: object) -> Summary:
@@ -70,6 +70,28 @@ def test_a_run_with_nothing_to_do_says_so(capsys: pytest.CaptureFixture[str]) ->
     )
     text = told(capsys, idle, tally=Tally())
     assert "Nothing to do: all 1,000 rows were answered before; no call was made." in text
+
+
+def test_nothing_to_try_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --retry-failed rows that were never asked do not count as answered."""
+    idle = summary(
+        Outcome.COMPLETED,
+        completed=0,
+        failed=0,
+        skipped=6,
+        rows=6,
+        calls=0,
+        failures={},
+        calls_of_unknown_cost=0,
+    )
+    text = told(capsys, idle, again(Options(retry_failed=True)), tally=Tally())
+    assert text.startswith("Nothing to do: none of the 6 rows has failed and is still without an answer;")
+
+
+def test_accuracy_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the file holds right answers, the summary says how many were given."""
+    one = summary(accuracy=(Accuracy(field="sentiment", compared=40, right=31),))
+    assert "accuracy   sentiment: 31 of 40 right (77 %)" in told(capsys, one)
 
 
 def test_failed_rows_can_be_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
