@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 from anyio import to_thread
 from prefect import get_run_logger
 
@@ -22,8 +23,8 @@ async def costs_of(summary: Summary) -> Sequence[Mapping[str, object]]:
         return []
     try:
         return await to_thread.run_sync(_asked, summary.ledger, summary.batch_id)
-    except Mistake as mistake:  # such as another batch that has taken the ledger already
-        get_run_logger().warning("The costs are not shown: %s", mistake)
+    except (Mistake, duckdb.Error) as trouble:  # such as another batch that has taken the ledger already
+        get_run_logger().warning("The costs are not shown: %s", trouble)
         return []
 
 

@@ -2,48 +2,34 @@
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from os import PathLike, fspath
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final
 
-import anyio
-from prefect import State, flow, get_client, get_run_logger
-from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.responses import OrchestrationResult
-from prefect.context import FlowRunContext
+from prefect import State, flow
 from prefect.exceptions import PrefectSignal
 from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.settings import temporary_settings
-from prefect.states import Cancelled
 
-from flows.artifacts import progress_shown, show_end
-from flows.chunks import ChunkRuns
+from flows.artifacts import show_end
 from flows.costs import costs_of
-from flows.ending import ending_on, ending_when_cancelled
 from flows.handed import HANDED, Handed
 from flows.server import client_settings, own_server_has_ended, reach_api
 from flows.settings import says_how_to_log
 from flows.states import state_of, state_of_mistake
+from flows.within import carry_out, flow_run, tell_cancelled
 from tasks_lib.configs import Environment
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.engine.stop import Stop
-from tasks_lib.job.batch import run_batch
-from tasks_lib.job.setup import Setup, load_setup
+from tasks_lib.job.setup import load_setup
 from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Outcome, Summary, Tally
 
-_NAMED: Final = (
-    "input",
-    "output",
-    "ledger",
-    "reporting_group",
-)  # overrides that have a parameter of their own
-_PATIENCE: Final = 5.0  # seconds for telling Prefect that the run is cancelled
+# overrides that have a parameter of their own
+_NAMED: Final = ("input", "output", "ledger", "reporting_group")
 
 
 @flow(name="enrich", retries=0, persist_result=False, log_prints=False)
@@ -77,7 +63,7 @@ async def enrich(
     """
     handed = HANDED.get() or Handed()
     handed.begun = True
-    handed.flow_run = _flow_run().name
+    handed.flow_run = flow_run().name
     named = {"input": input, "output": output, "ledger": ledger, "reporting_group": reporting_group}
     given = {name: value for name, value in named.items() if value is not None}
     try:
@@ -85,7 +71,7 @@ async def enrich(
             Path(job), overrides={**(overrides or {}), **given}, environment=Environment.from_os()
         )
         options = Options(limit=limit, force=force, retry_failed=retry_failed)
-        handed.summary = summary = await _carry_out(setup, options=options, handed=handed)
+        handed.summary = summary = await carry_out(setup, options=options, handed=handed)
     except Mistake as mistake:
         handed.error = mistake
         return state_of_mistake(mistake, handed.tally)
@@ -94,7 +80,7 @@ async def enrich(
         raise
     except asyncio.CancelledError as cancelled:
         handed.cancelled = cancelled
-        await _tell_cancelled(handed.tally)
+        await tell_cancelled(handed.tally)
         raise
     if own_server_has_ended():
         raise ConnectionError("the Prefect server that was started for this run has ended")
@@ -131,9 +117,8 @@ async def run_flow(
     """
     say = say or _say_on_stderr
     parameters = _parameters(str(job_path), overrides=overrides or {}, options=options or Options())
-    setup = load_setup(
-        Path(job_path), overrides=overrides, environment=Environment.from_os()
-    )  # before any wait
+    # a slip is told before anybody has waited for a server
+    setup = load_setup(Path(job_path), overrides=overrides, environment=Environment.from_os())
     _quiet_console()
     with stop.cuts_short():
         await reach_api(say)
@@ -155,38 +140,6 @@ async def run_flow(
     if handed.summary is None:
         raise RuntimeError("the flow has ended without a word on its batch")
     return handed.summary
-
-
-async def _carry_out(setup: Setup, *, options: Options, handed: Handed) -> Summary:
-    tally, stop, began = handed.tally, handed.stop or Stop(), monotonic()
-    signals = [signal.SIGTERM] if handed.stop else [signal.SIGTERM, signal.SIGINT]
-    chunks = ChunkRuns(tally=tally, chunk_rows=handed.chunk_rows)
-    scope = anyio.CancelScope()
-    summary: Summary | None = None
-    try:
-        async with progress_shown(setup.job.name, tally), ending_when_cancelled(_flow_run().id, stop):
-            with scope, ending_on(*signals, stop=stop, scope=scope):
-                summary = await run_batch(
-                    setup,
-                    options=options,
-                    tally=tally,
-                    stop=stop,
-                    chunks=chunks,
-                    chunk_rows=handed.chunk_rows,
-                )
-    finally:
-        with anyio.CancelScope(shield=True):
-            await chunks.close()
-    if summary is not None:
-        return summary
-    return Summary.of(  # the grace after a signal has passed
-        tally,
-        job=setup.job,
-        outcome=Outcome.INTERRUPTED,
-        reason=stop.reason,
-        seconds=monotonic() - began,
-        output=None,
-    )
 
 
 async def _run_enrich(parameters: dict[str, Any], *, handed: Handed, say: Callable[[str], None]) -> None:
@@ -225,29 +178,6 @@ def _plain(value: object) -> object:
     if isinstance(value, PathLike):
         return fspath(value)
     return str(value) if isinstance(value, Decimal) else value
-
-
-def _flow_run() -> FlowRun:
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        raise RuntimeError("enrich is a Prefect flow: call it, and not its function")
-    return context.flow_run
-
-
-async def _tell_cancelled(tally: Tally) -> None:
-    """Mark the flow run as cancelled, which it is; Prefect would take it for a crash."""
-    flow_run = _flow_run()
-    message = f"{tally.settled} of {tally.rows} rows done. Everything answered is kept: run it again to go on"
-    try:
-        with anyio.CancelScope(shield=True), anyio.fail_after(_PATIENCE):
-            async with get_client() as client:
-                orchestrated: OrchestrationResult[object] = await client.set_flow_run_state(
-                    flow_run.id, Cancelled(message=message), force=True
-                )
-    except Exception as trouble:  # noqa: BLE001  # the cancellation goes on whatever Prefect says to it
-        get_run_logger().warning("The flow run was not marked as cancelled: %r", trouble)
-    else:
-        flow_run.state = orchestrated.state
 
 
 def _quiet_console() -> None:

@@ -23,7 +23,7 @@ SERVER_DEFAULTS: Final[Mapping[str, object]] = {
     "server.services.task_run_recorder.batch_size": 100,
     "server.services.event_persister.read_batch_size": 100,
     "server.services.event_persister.batch_size": 100,
-    "server.services.triggers.enabled": False,  # no automation can be set up on a server that ends with us
+    "server.services.triggers.read_batch_size": 100,
 }
 """Prefect's settings for a server that lives no longer than our run; where the user says nothing else."""
 
