@@ -195,7 +195,7 @@ def run(
         typer.Option(
             "--prefect/--no-prefect",
             metavar="",
-            help="Run as a Prefect flow.  [dim]\\[default: if PREFECT_API_URL is set][/]",
+            help="Run as a Prefect flow.  [dim]\\[default: if a Prefect API is configured][/]",
             show_default=False,
         ),
     ] = None,

@@ -7,6 +7,8 @@ on to its end. So a batch does not die because nobody watches it any more.
 import os
 import re
 import sys
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TextIO
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -53,5 +55,14 @@ def drop(stream: TextIO) -> None:
 
 
 def fact(name: str, text: str) -> str:
-    """A line that says one thing, in line with others of its kind."""
-    return f"  {name:<10} {visible(text)}"
+    """A line that says one thing, in line with others of its kind; on a terminal it goes on below itself."""
+    line = f"  {name:<10} {visible(text)}"
+    if not sys.stdout.isatty():
+        return line
+    return fill(
+        line,
+        width=max(get_terminal_size().columns - 1, 40),
+        subsequent_indent=" " * 13,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -17,6 +17,7 @@ from tests.llmserver import Server, running_server
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-test-0123456789abcdef"  # must never be seen again
+NO_PROFILES = "/nowhere/profiles.toml"  # whoever runs the tests may have a Prefect server of their own
 
 TASK = """\
 task: sentiment
@@ -88,7 +89,13 @@ class Project:
     def environment(self, **further: str) -> Mapping[str, str]:
         """The environment of the command: nothing of ours but what a program needs."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-        ours = {"PYTHONPATH": str(ROOT), "PRETEND_KEY": KEY, "TERM": "xterm-256color", "COLUMNS": "100"}
+        ours = {
+            "PYTHONPATH": str(ROOT),
+            "PRETEND_KEY": KEY,
+            "PREFECT_PROFILES_PATH": NO_PROFILES,
+            "TERM": "xterm-256color",
+            "COLUMNS": "100",
+        }
         return {**kept, **ours, **further}
 
     def rowmill(
@@ -157,6 +164,7 @@ def server() -> Iterator[Server]:
 def project(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("PRETEND_KEY", KEY)  # of `here`, whose environment is that of the tests
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_PROFILES_PATH", NO_PROFILES)
     server.reset()
     return begun(tmp_path, server)
 

@@ -10,7 +10,7 @@ from shutil import copytree
 
 import pytest
 
-from tests.cli.conftest import KEY, Project, begun
+from tests.cli.conftest import KEY, NO_PROFILES, Project, begun
 from tests.llmserver import Server
 
 
@@ -19,6 +19,7 @@ def ran_once(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Projec
     made = begun(tmp_path_factory.mktemp("ran"), server)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRETEND_KEY", KEY)
+        patch.setenv("PREFECT_PROFILES_PATH", NO_PROFILES)
         made.rows(6)
         assert made.here("run", made.job).code == 0
         made.rows(8)

@@ -140,6 +140,17 @@ def test_too_many_failures_are_exit_code_3(project: Project) -> None:
     assert "max_failures" in done.out
 
 
+def test_a_prefect_api_that_is_configured_is_used(project: Project) -> None:
+    """A run goes through Prefect where an API is configured, and around it when it is told to."""
+    nobody = project.environment(PREFECT_API_URL="http://127.0.0.1:9/api")
+    done = project.rowmill("run", project.job, env=nobody)
+    assert (done.code, project.server.stats()["recv"]) == (2, 0)
+    assert "The Prefect API at http://127.0.0.1:9/api does not answer" in done.err
+    assert "--no-prefect" in done.err
+    assert project.rowmill("run", project.job, "--no-prefect", env=nobody).code == 0
+    assert project.server.stats()["recv"] == 20
+
+
 def until(holds: Callable[[], bool], *, of: subprocess.Popen[str]) -> None:
     """Wait for a condition, as long as the program lives."""
     deadline = time.monotonic() + 30
