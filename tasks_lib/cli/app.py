@@ -66,6 +66,15 @@ Group = Annotated[
         show_default=False,
     ),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="PROVIDER:NAME",
+        help="Ask this model first, in place of the task's.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", metavar="", help="Ask rows again that were answered before.")]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", metavar="", help="Ask only the rows that failed before.")
@@ -151,6 +160,7 @@ def plan(
     limit: Limit = None,
     settings: Settings = None,
     reporting_group: Group = None,
+    model: Model = None,
     force: Force = False,
     retry_failed: RetryFailed = False,
     as_json: AsJson = False,
@@ -172,7 +182,7 @@ def plan(
 
     show_plan(
         job,
-        overrides=_overrides(source, output, ledger, reporting_group, settings),
+        overrides=_overrides(source, output, ledger, reporting_group, model, settings),
         options=Options(limit=limit, force=force, retry_failed=retry_failed),
         as_json=as_json,
     )
@@ -188,6 +198,7 @@ def run(
     limit: Limit = None,
     settings: Settings = None,
     reporting_group: Group = None,
+    model: Model = None,
     force: Force = False,
     retry_failed: RetryFailed = False,
     prefect: Annotated[
@@ -217,6 +228,7 @@ def run(
 
       rowmill run configs/jobs/reviews.yaml
       rowmill run configs/jobs/reviews.yaml --limit 20 --output try.csv
+      rowmill run configs/jobs/reviews.yaml --model groq:llama-3.1-8b-instant
       rowmill run configs/jobs/reviews.yaml --set limits.max_cost=2.50
       rowmill run configs/jobs/reviews.yaml --retry-failed
 
@@ -235,7 +247,7 @@ def run(
 
     code = run_job(
         job,
-        overrides=_overrides(source, output, ledger, reporting_group, settings),
+        overrides=_overrides(source, output, ledger, reporting_group, model, settings),
         options=Options(limit=limit, force=force, retry_failed=retry_failed),
         manner=Manner(prefect=prefect, json=as_json, quiet=quiet),
     )
@@ -379,6 +391,7 @@ def export(
     ledger: LedgerOption = None,
     limit: Limit = None,
     settings: Settings = None,
+    model: Model = None,
 ) -> None:
     """Write a job's rows with the answers that the ledger has now; makes no call.
 
@@ -392,7 +405,7 @@ def export(
     """
     from tasks_lib.cli.export import write_rows
 
-    write_rows(job, overrides=_overrides(source, output, ledger, None, settings), limit=limit)
+    write_rows(job, overrides=_overrides(source, output, ledger, None, model, settings), limit=limit)
 
 
 @app.command()
@@ -422,11 +435,12 @@ def _overrides(
     output: Path | None,
     ledger: Path | None,
     reporting_group: str | None,
+    model: str | None,
     settings: list[str] | None,
 ) -> dict[str, object]:
     """What the flags set, by the key that each stands for."""
     flags: dict[str, object] = {
-        "input": source, "output": output, "ledger": ledger, "reporting_group": reporting_group,
+        "input": source, "output": output, "ledger": ledger, "reporting_group": reporting_group, "model": model,
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
     for setting in settings or ():
