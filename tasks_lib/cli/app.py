@@ -440,7 +440,8 @@ def _overrides(
 ) -> dict[str, object]:
     """What the flags set, by the key that each stands for."""
     flags: dict[str, object] = {
-        "input": source, "output": output, "ledger": ledger, "reporting_group": reporting_group, "model": model,
+        "input": source, "output": output, "ledger": ledger,
+        "reporting_group": reporting_group, "model": model,
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
     for setting in settings or ():
