@@ -9,7 +9,13 @@ from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.output import Reply
 from tasks_lib.providers.protocol import Exchange
 
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
 
 
 async def have(exchange: Exchange, transport: httpx.AsyncBaseTransport) -> Reply | Failure:
