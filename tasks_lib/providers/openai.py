@@ -91,7 +91,15 @@ class OpenAI:
     """Asks one provider's models by `POST /chat/completions`."""
 
     def __init__(self, provider: Provider, key: Secret | None) -> None:
-        """Speak with a provider's account; without a key no authorization is sent."""
+        """Speak with a provider's account; without a key no authorization is sent.
+
+        Raises:
+            ValueError: the key cannot be put into a header.
+        """
+        if key is not None and not (key.reveal().isascii() and key.reveal().isprintable()):
+            raise ValueError(
+                f"what {key.name} holds cannot be put into a header"
+            )  # whose error would show it
         self._provider = provider
         self._key = key
         self._url = httpx.URL(provider.base_url.rstrip("/") + "/chat/completions")
