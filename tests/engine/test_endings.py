@@ -40,7 +40,6 @@ async def test_a_stop_ends_the_queue_at_the_gate():
 async def test_a_retry_that_waits_at_the_gate_is_recorded_when_stopped():
     """It had an attempt, so what it cost is told."""
     world = World(limits=Limits(requests_per_minute=1, in_flight=50), retries=Retries(wait_initial=0))
-    await World().run(rows=0)
     world.row(1, status(503))
     await world.run(rows=1, stop_at=30)
     assert (world.statuses, world.ended_at) == ({"cancelled": 1}, 30.0)

@@ -96,10 +96,10 @@ async def test_an_error_in_fetching_is_no_end_of_the_rows():
             drawn.append(await feed.draw())
 
     with pytest.RaisesGroup(pytest.RaisesExc(OSError, match="disk"), flatten_subgroups=True):
-        async with Feed(Stretches(2, then=OSError("the disk is gone")).fetch) as feed:
-            async with anyio.create_task_group() as workers:
-                for _ in range(3):
-                    workers.start_soon(work, feed)
+        stretches = Stretches(2, then=OSError("the disk is gone"))
+        async with Feed(stretches.fetch) as feed, anyio.create_task_group() as workers:
+            for _ in range(3):
+                workers.start_soon(work, feed)
     assert [one.row_number for one in drawn] == [1, 2]
 
 

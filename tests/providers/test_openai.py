@@ -167,6 +167,15 @@ def test_strict_mode_is_not_asked_for_what_it_refuses(schema):
     assert not fits_strict_mode(schema)
 
 
+@pytest.mark.parametrize("value", ["sk-secret\n", "sk-secret\r\nx: y", "sk-sécret", "\x00"])
+def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(value):
+    """The error names the variable; the transport's own would show the key."""
+    account = Provider(name="acme", protocol="openai", base_url="https://acme.test/v1")
+    with pytest.raises(ValueError, match="ACME_API_KEY") as raised:
+        OpenAI(account, Secret("ACME_API_KEY", value))
+    assert value not in str(raised.value)
+
+
 def test_each_output_is_asked_for_in_its_own_form():
     """A protocol that serves two tasks in turn mixes up neither."""
     protocol = OpenAI(Provider(name="acme", protocol="openai", base_url="https://acme.test/v1"), None)
