@@ -105,8 +105,6 @@ def _as_httpx(error: exceptions.PyreqwestError, request: httpx.Request) -> httpx
 
 def _class_of(error: exceptions.PyreqwestError, causes: Sequence[str]) -> type[httpx.RequestError]:
     match error:
-        case exceptions.PoolTimeoutError():
-            return httpx.PoolTimeout
         case exceptions.RequestTimeoutError():
             return httpx.ConnectTimeout if _CONNECTING in causes else httpx.ReadTimeout
         case exceptions.NetworkError():

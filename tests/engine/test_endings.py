@@ -55,6 +55,15 @@ async def test_a_call_that_ends_after_the_stop_is_judged(step, expected):
     assert len(world.run_of(1).attempts) == 1
 
 
+async def test_who_is_let_in_at_the_moment_of_the_stop_turns_round():
+    """A record that calls the stop, as too many failures do, is heard by the row that was just let in."""
+    world = World(limits=Limits(in_flight=1), step=after(1, says()))
+    world.on_record = lambda run: world.stop.call(Why.FAILURES, "too many")
+    await world.run(rows=10)
+    assert (len(world.arrivals), world.statuses) == (1, {"completed": 1})
+    assert (world.gate.in_flight, world.gate.waiting) == (0, 0)
+
+
 async def test_a_stop_before_the_beginning_begins_nothing():
     """No call, no run."""
     world = World()

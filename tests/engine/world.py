@@ -132,6 +132,7 @@ class World:
         self.most_under_way = 0
         self.runs = []
         self.ended_at: float | None = None
+        self.on_record = lambda run: None
         self._of_row = defaultdict(deque)
         self._of_model = {}
 
@@ -218,7 +219,7 @@ class World:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            told = self._of_row[row]
+            told = self._of_row.get(row)
             step = told.popleft() if told else self._of_model.get(body["model"], self.step)
             return await step(request)
         finally:
@@ -228,6 +229,7 @@ class World:
         if self.recording:
             await anyio.sleep(self.recording)
         self.runs.append(run)
+        self.on_record(run)
 
 
 def most_in_a_minute(times):
