@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tasks_lib.domain.output import Modality, Output
 from tasks_lib.domain.task import Model, ModelChoice, choose_revision, fingerprint_of
-from tests.domain.pieces import BIG, SMALL, TEXT, choices, revision, task
+from tests.domain.pieces import BIG, OTHER, SMALL, TEXT, choices, revision, task
 
 SCHEMA = {"type": "object", "properties": {"a": {}, "b": {}}}
 SAME = {"system_prompt": None, "user_prompt": "{{x}}", "models": choices(BIG, t=1), "output": TEXT}
@@ -136,3 +136,12 @@ def test_the_smallest_weights_that_floats_have_still_choose():
     ]
     chosen = {choose_revision(revisions, seed="s", row_key=str(n)).tag for n in range(100)}
     assert chosen == {"a", "b"}
+
+
+@pytest.mark.parametrize("system", [None, "Be brief."])
+def test_a_task_on_another_model_is_the_task_that_was_written_so(system):
+    """Only the primary changes, with its parameters kept, and the fingerprint is that of such a revision."""
+    here = task(revision(BIG, OTHER, system=system, tag="a", weight=2, temperature=0))
+    there = task(revision(SMALL, OTHER, system=system, tag="a", weight=2, temperature=0))
+    assert here.on(SMALL) == there
+    assert here.on(BIG) == here
