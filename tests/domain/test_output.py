@@ -175,6 +175,13 @@ def test_what_is_no_schema_is_refused_before_any_call(schema):
         Output.of(Modality.JSON, schema)
 
 
+def test_a_schema_opens_no_files(tmp_path):
+    """A reference to a file on this machine is refused, though the file is a schema."""
+    (tmp_path / "schema.json").write_text('{"type": "object"}')
+    with pytest.raises(ValueError, match="disabled"):
+        Output.of(Modality.JSON, {"$ref": (tmp_path / "schema.json").as_uri()})
+
+
 def test_a_text_has_no_schema():
     """A schema for text would check nothing."""
     with pytest.raises(ValueError, match="no schema"):

@@ -172,6 +172,13 @@ def test_a_retry_after_of_nothing_does_not_burn_the_tries():
     assert sum(call.wait for call in said_zero) > 10
 
 
+def test_rows_that_were_told_the_same_wait_do_not_come_back_together():
+    """A Retry-After is followed by a spread, so that the provider is not met by all at once."""
+    waits = {next_call(plan(number=n), [failed("rate_limited", retry_after=30)]).wait for n in range(20)}
+    assert len(waits) == 20
+    assert min(waits) >= 30
+
+
 def test_two_rows_do_not_come_back_together():
     """The jitter differs by run, by try and by budget."""
     waits = {

@@ -58,6 +58,12 @@ def test_a_run_that_was_cut_short_is_cancelled_and_keeps_its_attempts():
     assert run.data.cost == Decimal("0.5")
 
 
+def test_a_run_that_was_cut_short_has_no_answer():
+    """Even if one had come: what is not over is not answered."""
+    run = concluded(answered(), cut_short=CUT_SHORT)
+    assert (run.status, run.answer, run.response) == (Status.CANCELLED, None, None)
+
+
 def test_a_fallback_is_told_with_the_reason_why():
     """The model that answered last, and why the primary was given up."""
     history = [

@@ -136,6 +136,8 @@ def test_the_smallest_weights_that_floats_have_still_choose():
     ]
     chosen = {choose_revision(revisions, seed="s", row_key=str(n)).tag for n in range(100)}
     assert chosen == {"a", "b"}
+    off_and_on = [revision(tag="off", weight=0.0), revision(tag="on", weight=5e-324)]
+    assert {choose_revision(off_and_on, seed="s", row_key=str(n)).tag for n in range(100)} == {"on"}
 
 
 @pytest.mark.parametrize("system", [None, "Be brief."])
