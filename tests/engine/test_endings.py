@@ -117,6 +117,13 @@ async def test_the_hard_end_keeps_what_was_tried_before():
     assert (world.gate.in_flight, world.gate.waiting) == (0, 0)
 
 
+async def test_the_hard_end_may_follow_the_stop():
+    """Who asked for an orderly end and cannot wait for it drops the calls under way, and is told of them."""
+    world = await World(step=after(10, says())).run(rows=100, at_once=5, stop_at=3, cancel_at=5)
+    assert (world.statuses, world.ended_at, len(world.arrivals)) == ({"cancelled": 5}, 5.0, 5)
+    assert all(run.attempts[0].failure.maybe_billed for run in world.runs)
+
+
 async def test_an_answer_is_recorded_though_the_end_comes_meanwhile():
     """What was answered and paid for is handed over, even if the record takes longer than the batch lives."""
     world = await World(recording=5).run(rows=3, cancel_at=2)

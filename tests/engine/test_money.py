@@ -16,9 +16,12 @@ from tasks_lib.engine.stop import Why
 from tests.domain.pieces import BIG, SMALL
 from tests.engine.world import World, after, hangs, reset, says, status
 
-A_DOLLAR_A_TOKEN = PriceList(
-    steps=((0, Prices(input=Decimal(0), output=Decimal(1_000_000), source="test")),)
-)  # of output
+
+def price_list(*, output):
+    return PriceList(steps=((0, Prices(input=Decimal(0), output=Decimal(output), source="test")),))
+
+
+A_DOLLAR_A_TOKEN = price_list(output=1_000_000)  # of output; input is free
 PRICES = {BIG: A_DOLLAR_A_TOKEN, SMALL: A_DOLLAR_A_TOKEN}
 
 
@@ -105,6 +108,26 @@ async def test_a_cost_without_a_worst_case_counts_when_it_is_known():
     world = World(prices=PRICES, most_cost=Decimal(10), step=says(output_tokens=4))
     await world.run(rows=10, at_once=1)
     assert (len(world.arrivals), world.budget.spent, world.stop.why) == (3, 12, Why.MONEY)
+
+
+@pytest.mark.anyio
+async def test_each_model_is_paid_at_its_own_prices():
+    """A refusal of the primary and the fallback's answer are each reckoned with their model's list."""
+    prices = {BIG: A_DOLLAR_A_TOKEN, SMALL: price_list(output=3_000_000)}
+    world = World(BIG, SMALL, prices=prices)
+    world.model(BIG, says("no", finish="content_filter", output_tokens=2))
+    world.model(SMALL, says(output_tokens=5))
+    await world.run(rows=1)
+    run = world.run_of(1)
+    assert [attempt.cost for attempt in run.attempts] == [2, 15]
+    assert (run.data.cost, run.attempts[1].prices.output) == (17, 3_000_000)
+
+
+@pytest.mark.anyio
+async def test_a_model_without_prices_costs_nobody_knows_what():
+    """Tokens are told, the cost stays unknown and is never zero."""
+    world = await World().run(rows=1)
+    assert (world.run_of(1).data.cost, world.run_of(1).data.total_tokens) == (None, 15)
 
 
 @pytest.mark.anyio
