@@ -155,7 +155,12 @@ class Batch:
                 return  # without having opened an account or started a local model
             async with (
                 open_accounts(self._setup, transport=transport) as accounts,
-                open_writer(self._ledger, batch_id=self.id, on_commit=self.books.committed) as writer,
+                open_writer(
+                    self._ledger,
+                    batch_id=self.id,
+                    on_commit=self.books.committed,
+                    group_rows=group_rows(at_once(self._setup, accounts)),
+                ) as writer,
             ):
                 await self._engine(accounts, writer).run(feed.draw, at_once=at_once(self._setup, accounts))
             await self.books.close()
@@ -229,6 +234,11 @@ def at_once(setup: Setup, accounts: Mapping[str, Account]) -> int:
     """How many rows may be under way: as many as the primaries' accounts let in."""
     primaries = {revision.models[0].model.provider for revision in setup.job.task.revisions}
     return sum(accounts[name].gate.most_in_flight for name in primaries)
+
+
+def group_rows(rows_at_once: int) -> int:
+    """Rows that are worth a commit: few enough that others are still under way while it is made."""
+    return max(1, min(100, rows_at_once // 2))
 
 
 def sole_cause(error: BaseException) -> BaseException:

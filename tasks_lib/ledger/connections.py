@@ -4,6 +4,7 @@ A connection that threads share loses inserts; a cursor is a connection of its o
 """
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -19,9 +20,10 @@ _READING = _NO_EXTENSIONS | {
 }
 _WRITING = _NO_EXTENSIONS | {
     "checkpoint_threshold": "1GB",  # at the default of 16 MB commits stall for a second again and again
-    "memory_limit": "160MB",  # or all that is not yet checkpointed would stay in memory
+    "disabled_compression_methods": "dictionary",  # a checkpoint would weigh it, with 150 MB more memory
     "threads": "1",  # 100 rows are nothing to share out, and waking others costs half as much again
 }
+_MEMORY = "128MB"  # see Connections.limit_memory
 _SESSION = "set timezone = 'UTC'; set enable_progress_bar = false"  # it would draw on a piped stdout
 
 
@@ -39,12 +41,15 @@ class Connections:
             LedgerError: it cannot be opened or made.
         """
         self._path = path
+        self._memory_before: str | None = None  # DuckDB's own limit, while ours stands in its place
         self._cursors: dict[threading.Thread, duckdb.DuckDBPyConnection] = {}
         self._making = threading.Lock()
         self._closed = False
         _check_place(path, read_only=read_only)
         with told(path):
             self._root = duckdb.connect(path, read_only=read_only, config=_READING if read_only else _WRITING)
+            if not read_only:
+                self._root.execute("checkpoint")  # what a crash left in the log is in memory now
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """This thread's connection.
@@ -66,6 +71,25 @@ class Connections:
                 cursor.execute(_SESSION)
             self._cursors[thread] = cursor
         return cursor
+
+    def limit_memory(self) -> None:
+        """Let DuckDB put into a temporary file what is not yet checkpointed; else up to 1 GB stays in memory.
+
+        It must not be so where texts are beyond 4 KB: not all of those can go there, and a checkpoint that
+        finds no memory closes the database.
+        """
+        cursor = self.cursor()
+        row = cursor.execute("select current_setting('memory_limit')").fetchone()
+        with suppress(duckdb.OutOfMemoryException):  # there is more already than could be given back
+            cursor.execute(f"set global memory_limit = '{_MEMORY}'")
+            self._memory_before = row[0] if row else None
+
+    def lift_memory_limit(self) -> None:
+        """Let DuckDB take what memory it needs."""
+        if self._memory_before is not None:
+            # `reset` would only look as if it did it (1.5.5)
+            self.cursor().execute(f"set global memory_limit = '{self._memory_before}'")
+            self._memory_before = None
 
     def close(self) -> None:
         """Let the file go; what is in the write-ahead log is checkpointed."""

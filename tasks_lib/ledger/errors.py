@@ -39,6 +39,7 @@ class NotInLedger(LedgerError):
 
 
 _LOCKED = re.compile(r"Conflicting lock is held(?: in (?P<program>.*?))?(?: \(PID (?P<pid>\d+)\))")
+_MEMORY_USED = re.compile(r"\([\d.]+ \w+/[\d.]+ \w+ used\)")
 _FULL = re.compile(
     r"No space left on device|File too large|Disk quota exceeded|max_temp_directory_size", re.IGNORECASE
 )
@@ -55,6 +56,11 @@ def told(path: Path) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise _translated(error, path) from error
+
+
+def is_out_of_memory(error: duckdb.Error) -> bool:
+    """Whether DuckDB reached its limit of memory, in whatever it was doing."""
+    return isinstance(error, duckdb.OutOfMemoryException) or _MEMORY_USED.search(str(error)) is not None
 
 
 def _translated(error: duckdb.Error, path: Path) -> LedgerError:
@@ -78,7 +84,7 @@ def _translated(error: duckdb.Error, path: Path) -> LedgerError:
             f"no room left on the disk of {path}. What was committed is safe: "
             "free some space and run the same again, it goes on from there."
         )
-    if isinstance(error, duckdb.OutOfMemoryException):
+    if is_out_of_memory(error):
         return LedgerError(
             f"{path}: this question takes more memory than a ledger may use that is being written. "
             "Ask again when the batch is over."

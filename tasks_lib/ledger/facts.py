@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks_lib.domain.fingerprint import content_hash
 from tasks_lib.domain.plan import LONGEST_LABEL
@@ -94,6 +95,8 @@ _ATTEMPT_TYPES: dict[str, pa.DataType] = {
 _TASK_RUNS, _ATTEMPTS = pa.schema(_TASK_RUN_TYPES), pa.schema(_ATTEMPT_TYPES)
 _FIVE_UNKNOWN = (None, None, None, None, None)
 _FOUR_UNKNOWN = (None, None, None, None)
+LARGE_TEXT = 4_000  # bytes
+_LONG_TEXTS = ("row_key", "response", "error", "run_data", "primary_failure_reason", "metadata")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -113,6 +116,13 @@ def attempt_columns(task_runs: Sequence[TaskRun]) -> pa.Table:
             for number, attempt in enumerate(run.attempts, start=1)
         ],
         _ATTEMPTS,
+    )
+
+
+def has_large_text(task_runs: pa.Table) -> bool:
+    """Whether DuckDB will keep a text of these runs apart from the others of its column."""
+    return any(
+        (pc.max(pc.binary_length(task_runs.column(name))).as_py() or 0) > LARGE_TEXT for name in _LONG_TEXTS
     )
 
 

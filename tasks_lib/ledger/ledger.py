@@ -1,9 +1,10 @@
 """The ledger: one DuckDB file to which facts are added, and the questions it answers."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,9 +17,11 @@ from tasks_lib.domain.run import TaskRun
 from tasks_lib.ledger import batches, reports, results
 from tasks_lib.ledger.batches import BatchContext
 from tasks_lib.ledger.connections import Connections
-from tasks_lib.ledger.errors import told
+from tasks_lib.ledger.errors import is_out_of_memory, told
 from tasks_lib.ledger.facts import (
+    LARGE_TEXT,
     attempt_columns,
+    has_large_text,
     reporting_group_id,
     reporting_group_of,
     task_run_columns,
@@ -27,11 +30,18 @@ from tasks_lib.ledger.migrations import check_readable, migrate, our_migrations
 from tasks_lib.ledger.results import StoredResult
 from tasks_lib.ledger.statements import statement, statements
 
+_LARGE = 8 << 20  # bytes of one commit; DuckDB needs several times as much memory for it
 _running: set[str] = set()
 """The batches that this process has begun and not ended, in whatever ledger.
 
 Only the process knows that they are alive: its number and host are those of another one after a restart in
 a container, or in years.
+"""
+_writing = threading.Lock()
+"""One writer at a time in this process, whatever object it has a ledger by.
+
+DuckDB lets two transactions work at once and fails the second one where they meet, such as at a reporting
+group that both add, a task that both bring up to date, or a view that both make.
 """
 
 
@@ -50,7 +60,10 @@ def open_ledger(path: Path, *, read_only: bool = False) -> "Ledger":
             if read_only:
                 check_readable(connection, our_migrations(), path=path)
             else:
-                _bring_up_to_date(connection, path)
+                with _writing:
+                    _bring_up_to_date(connection, path)
+                if not _holds_large_text(connection):
+                    connections.limit_memory()
     except BaseException:
         connections.close()
         raise
@@ -67,6 +80,12 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None
         connection.execute("checkpoint")  # a crash then finds the tables in the file, and not in its log
 
 
+def _holds_large_text(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the ledger has texts beyond 4 KB; DuckDB keeps the longest length with a column."""
+    row = connection.execute(statement("queries", "longest_texts")).fetchone()
+    return row is not None and any(longest is None or longest > LARGE_TEXT for longest in row)
+
+
 class Ledger:
     """An open ledger. It may be used from several threads: each has a connection of its own."""
 
@@ -74,7 +93,6 @@ class Ledger:
         """See `open_ledger`."""
         self.path = path
         self._connections = connections
-        self._writing = threading.Lock()
         self._begun: set[str] = set()
         self._contexts: dict[str, BatchContext] = {}
         self._groups: set[str] | None = None  # names of those that are stored; None: not yet read
@@ -131,7 +149,7 @@ class Ledger:
         Raises:
             LedgerError: it cannot be written.
         """
-        with self._transaction() as connection:
+        with told(self.path), self._transaction() as connection:
             batches.interrupt_dead_batches(connection, alive=_running)
             batches.insert_batch(
                 connection,
@@ -165,7 +183,7 @@ class Ledger:
         Raises:
             LedgerError: it cannot be written.
         """
-        with self._transaction() as connection:
+        with told(self.path), self._transaction() as connection:
             connection.execute(
                 statement("queries", "end_batch"),
                 {
@@ -183,11 +201,19 @@ class Ledger:
         self._begun.discard(batch_id)
         _running.discard(batch_id)
 
-    def add(self, task_runs: Sequence[TaskRun], *, batch_id: str) -> None:
-        """Commit task runs of a batch with their attempts: all of them, or none.
+    def add(
+        self,
+        task_runs: Sequence[TaskRun],
+        *,
+        batch_id: str,
+        on_commit: Callable[[int], None] | None = None,
+    ) -> None:
+        """Commit task runs of a batch, each with its attempts or not at all.
+
+        It is one commit unless they are large; `on_commit` is told how many runs each one held.
 
         Raises:
-            LedgerError: they cannot be written.
+            LedgerError: they cannot be written; what was committed before stands.
             LookupError: the batch, or the revision of a run, is unknown.
         """
         if not task_runs:
@@ -196,6 +222,34 @@ class Ledger:
             context = self._context(batch_id)
             runs = task_run_columns(task_runs, revision_ids=context.revision_ids)
             attempts = attempt_columns(task_runs)
+            size = runs.nbytes + attempts.nbytes
+            if size > _LARGE and len(task_runs) > 1:
+                step = max(1, len(task_runs) * _LARGE // size)
+                for first in range(0, len(task_runs), step):
+                    self.add(task_runs[first : first + step], batch_id=batch_id, on_commit=on_commit)
+                return
+            commit = partial(self._commit, task_runs, runs, attempts, batch_id=batch_id, context=context)
+            if has_large_text(runs):
+                self._connections.lift_memory_limit()
+            try:
+                commit()
+            except duckdb.Error as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._connections.lift_memory_limit()  # rather too much memory than a paid answer lost
+                commit()
+        if on_commit is not None:
+            on_commit(len(task_runs))
+
+    def _commit(
+        self,
+        task_runs: Sequence[TaskRun],
+        runs: pa.Table,
+        attempts: pa.Table,
+        *,
+        batch_id: str,
+        context: BatchContext,
+    ) -> None:
         with self._transaction() as connection:
             new_groups = self._new_groups(connection, task_runs)
             _insert(
@@ -239,8 +293,7 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One writer at a time: two would conflict where they add the same reporting group."""
-        with self._writing, told(self.path):
+        with _writing:
             connection = self.cursor()
             connection.execute("begin")
             try:

@@ -91,12 +91,15 @@ def ask(connection: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
     Raises:
         LedgerError: it is not one question.
     """
-    _check_question(connection, text)
-    connection.execute("begin transaction read only")
     try:
-        return connection.execute(text).to_arrow_table()
-    finally:
-        connection.execute("rollback")
+        _check_question(connection, text)
+        connection.execute("begin transaction read only")
+        try:
+            return connection.execute(text).to_arrow_table()
+        finally:
+            connection.execute("rollback")
+    except (duckdb.ProgrammingError, duckdb.DataError) as error:
+        raise LedgerError(str(error)) from error  # the question is at fault, and not the ledger
 
 
 def _check_question(connection: duckdb.DuckDBPyConnection, text: str) -> None:

@@ -54,5 +54,11 @@ def quoted(identifier: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A text from data or configuration as an SQL literal."""
+    """A text from data or configuration as an SQL literal.
+
+    Raises:
+        ValueError: the text holds NUL, which a statement cannot; a parameter can.
+    """
+    if "\0" in text:
+        raise ValueError(f"{text!r} cannot stand in a statement")
     return "'" + text.replace("'", "''") + "'"

@@ -21,7 +21,6 @@ class LedgerWriter:
         on_commit: Callable[[int], None] | None,
         group_rows: int,
         group_seconds: float,
-        most_pending: int,
     ) -> None:
         """See `open_writer`."""
         self._ledger = ledger
@@ -29,36 +28,32 @@ class LedgerWriter:
         self._on_commit = on_commit
         self._group_rows = group_rows
         self._group_seconds = group_seconds
-        self._most_rows = most_pending * group_rows
+        self._commit_took = 0.0  # seconds of the last one
         self._buffer: list[TaskRun] = []
         self._begun = anyio.Event()  # the buffer has its first row
         self._due = anyio.Event()  # it has a whole group, or there will be no more
-        self._room = anyio.Event()  # the buffer was taken
+        self._durable = anyio.Event()  # the buffer as it is now was committed, or will never be
         self._closing = False
         self._error: Exception | None = None
 
     async def add(self, task_run: TaskRun) -> None:
-        """Hand over a task run; waits only while too many are on their way.
+        """Hand over a task run, and wait until it can no longer be lost.
 
         A run that was handed over is committed even if this call is cancelled: it is paid for.
 
         Raises:
-            LedgerError: an earlier commit failed, and nothing more is taken.
+            LedgerError: this commit failed, or an earlier one, and nothing more is taken.
         """
         if self._error is not None:
             raise self._error
-        buffer = self._buffer
-        buffer.append(task_run)
-        count = len(buffer)
-        if count == 1:
-            self._begun.set()
-        if count < self._group_rows:
-            return
-        self._due.set()
-        if count >= self._most_rows:
-            await self._room.wait()
-            if self._error is not None:
-                raise self._error
+        self._buffer.append(task_run)
+        durable = self._durable
+        self._begun.set()
+        if len(self._buffer) >= self._group_rows:
+            self._due.set()
+        await durable.wait()
+        if self._error is not None:
+            raise self._error
 
     def close(self) -> None:
         """Have the rest committed at once; nothing may be added after that."""
@@ -74,27 +69,42 @@ class LedgerWriter:
         with anyio.CancelScope(shield=True):
             while not (self._closing and not self._buffer):
                 await self._begun.wait()
-                with anyio.move_on_after(self._group_seconds):
+                with anyio.move_on_after(self._patience()):
                     await self._due.wait()
-                await self._commit()
+                if self._buffer:
+                    await self._commit()
                 if self._error is not None:
                     return
+
+    def _patience(self) -> float:
+        """Seconds that a row waits for others: so long that commits take a third of the time at most."""
+        return min(self._group_seconds, 2 * self._commit_took)
 
     async def _commit(self) -> None:
         """Commit all that is buffered: the slower a commit, the more rows share the next one."""
         taken, self._buffer = self._buffer, []
+        durable, self._durable = self._durable, anyio.Event()
         if not self._closing:
             self._begun, self._due = anyio.Event(), anyio.Event()
-        room, self._room = self._room, anyio.Event()
-        room.set()
+        count = 0
+
+        def commit() -> None:
+            self._ledger.add(taken, batch_id=self._batch_id, on_commit=counted)
+
+        def counted(rows: int) -> None:
+            nonlocal count
+            count += rows
+
+        began = anyio.current_time()
         try:
-            await to_thread.run_sync(lambda: self._ledger.add(taken, batch_id=self._batch_id))
-        except Exception as error:  # noqa: BLE001 - it is raised by the next `add` and on leaving
+            await to_thread.run_sync(commit)
+        except Exception as error:  # noqa: BLE001 - it is raised by `add` and on leaving
             self._error = error
-            self._room.set()
-            return
-        if self._on_commit is not None and taken:
-            self._on_commit(len(taken))
+            self._durable.set()  # for those who came meanwhile
+        self._commit_took = anyio.current_time() - began
+        if self._on_commit is not None and count:
+            self._on_commit(count)
+        durable.set()
 
     @property
     def error(self) -> Exception | None:
@@ -110,12 +120,12 @@ async def open_writer(
     on_commit: Callable[[int], None] | None = None,
     group_rows: int = 100,
     group_seconds: float = 0.1,
-    most_pending: int = 5,
 ) -> AsyncIterator[LedgerWriter]:
     """A writer of a batch's task runs; on leaving, however that comes, all that it was given is committed.
 
-    A commit is made of all that is buffered once that is `group_rows`, or `group_seconds` after the first of
-    it. At most a commit under way and `most_pending` groups are lost with the process.
+    A commit is made of all that is buffered once that is `group_rows`, or some moments after the first of it:
+    the sooner, the quicker commits are. Whoever adds a run waits for its commit, so that no more runs can be
+    lost with the process than there are callers.
 
     Args:
         ledger: where the batch was begun.
@@ -123,7 +133,6 @@ async def open_writer(
         on_commit: told how many runs more are durable, in the order in which they were added; on this loop.
         group_rows: rows that are worth a commit.
         group_seconds: the longest that a row waits for others.
-        most_pending: groups beyond which `add` waits.
 
     Raises:
         LedgerError: a commit failed; what was committed before stands.
@@ -134,7 +143,6 @@ async def open_writer(
         on_commit=on_commit,
         group_rows=group_rows,
         group_seconds=group_seconds,
-        most_pending=most_pending,
     )
     raised: BaseException | None = None
     try:

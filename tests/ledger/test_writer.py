@@ -1,13 +1,13 @@
 """The writer: groups, waiting, and that nothing it was given is lost, whatever happens around it."""
 
 import threading
+from collections.abc import Iterable
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from tasks_lib.domain.run import TaskRun
-from tasks_lib.ledger import Ledger, LedgerError, open_writer
+from tasks_lib.ledger import Ledger, LedgerError, LedgerWriter, open_writer
 from tests.ledger.builders import begin, plan, run, runs
 
 pytestmark = pytest.mark.anyio
@@ -48,123 +48,89 @@ class Held(Ledger):
         self.failure: Exception | None = None
         self.groups: list[int] = []
 
-    def add(self, task_runs: list[TaskRun], *, batch_id: str) -> None:  # type: ignore[override]
+    def add(self, task_runs: list[TaskRun], *, batch_id: str, on_commit: object = None) -> None:  # type: ignore[override]
         self.entered.set()
         self.let_go.wait(A_MOMENT)
         if self.failure is not None:
             raise self.failure
         self.groups.append(len(task_runs))
-        super().add(task_runs, batch_id=batch_id)
+        super().add(task_runs, batch_id=batch_id, on_commit=on_commit)
+
+
+async def add_all(writer: LedgerWriter, task_runs: Iterable[TaskRun]) -> None:
+    """Add runs at the same time, as workers do, in their order."""
+    async with anyio.create_task_group() as tasks:
+        for task_run in task_runs:
+            tasks.start_soon(writer.add, task_run)
 
 
 async def test_everything_is_there_on_leaving(ledger: Ledger) -> None:
-    """What was added is stored when the writer is left, in the order in which it was added."""
+    """What was added is stored when the writer is left, and counted once."""
     counted = Counted()
     async with open_writer(ledger, batch_id=begin(ledger), on_commit=counted) as writer:
-        for task_run in runs(250):
-            await writer.add(task_run)
-    assert keys(ledger) == [str(number) for number in range(1, 251)]
+        await add_all(writer, runs(250))
+    assert sorted(keys(ledger), key=int) == [str(number) for number in range(1, 251)]
     assert sum(counted.commits) == 250
 
 
-async def test_a_row_does_not_wait_for_others(ledger: Ledger) -> None:
-    """A single row is committed while the writer is still open."""
-    counted = Counted()
-    async with open_writer(ledger, batch_id=begin(ledger), on_commit=counted, group_seconds=0.01) as writer:
+async def test_who_added_a_run_goes_on_when_it_cannot_be_lost(ledger: Ledger) -> None:
+    """An add returns when its run is stored, and not before."""
+    async with open_writer(ledger, batch_id=begin(ledger)) as writer:
         await writer.add(run(plan(key="alone")))
-        await counted.wait_for(1)
         assert keys(ledger) == ["alone"]
         await writer.add(run(plan(key="later")))
-        await counted.wait_for(2)
+        assert keys(ledger) == ["alone", "later"]
+
+
+async def test_no_more_can_be_lost_than_there_are_callers(ledger: Ledger) -> None:
+    """While a commit is slow, its caller waits, and so do those who come meanwhile; these go in together."""
+    held = Held(ledger)
+    async with (
+        open_writer(held, batch_id=begin(ledger), group_rows=2) as writer,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(writer.add, run(plan(key="first")))
+        await anyio.to_thread.run_sync(held.entered.wait)
+        tasks.start_soon(add_all, writer, runs(6))
+        await anyio.wait_all_tasks_blocked()
+        assert (keys(ledger), len(writer._buffer)) == ([], 6)
+        held.let_go.set()
+    assert held.groups == [1, 6]
+    assert len(keys(ledger)) == 7
 
 
 async def test_a_full_group_does_not_wait_for_the_clock(ledger: Ledger) -> None:
     """A group of `group_rows` is committed at once, however long the time."""
-    counted = Counted()
-    async with open_writer(
-        ledger, batch_id=begin(ledger), on_commit=counted, group_rows=10, group_seconds=3600
-    ) as writer:
-        for task_run in runs(10):
-            await writer.add(task_run)
-        await counted.wait_for(10)
-        for task_run in runs(3):
-            await writer.add(task_run)
-        assert sum(counted.commits) == 10
-    assert sum(counted.commits) == 13
-
-
-async def test_add_is_no_checkpoint_while_there_is_room(ledger: Ledger) -> None:
-    """Adding lets nothing else run: a cancelled task can still add."""
-    async with open_writer(ledger, batch_id=begin(ledger)) as writer:
-        with anyio.CancelScope() as scope:
-            scope.cancel()
-            for task_run in runs(99):
-                await writer.add(task_run)
-        assert not scope.cancelled_caught
-    assert len(keys(ledger)) == 99
-
-
-async def test_add_waits_when_too_much_is_pending(ledger: Ledger) -> None:
-    """While a commit is slow, `most_pending` groups are taken and no more; then all go in together."""
-    held = Held(ledger)
-    added = 0
-    async with (
-        open_writer(held, batch_id=begin(ledger), group_rows=2, group_seconds=0, most_pending=3) as writer,
-        anyio.create_task_group() as tasks,
-    ):
-
-        async def add() -> None:
-            nonlocal added
-            for task_run in runs(20):
-                await writer.add(task_run)
-                added += 1
-
-        tasks.start_soon(add)
-        await anyio.to_thread.run_sync(held.entered.wait)
-        await anyio.wait_all_tasks_blocked()
-        assert len(writer._buffer) == 6
-        held.let_go.set()
-    assert added == 20
-    assert keys(ledger) == [str(number) for number in range(1, 21)]
-    assert held.groups[1] == 6
+    async with open_writer(ledger, batch_id=begin(ledger), group_rows=10, group_seconds=3600) as writer:
+        writer._commit_took = 3600.0  # so that it would wait for ever
+        with anyio.fail_after(A_MOMENT):
+            await add_all(writer, runs(10))
+    assert len(keys(ledger)) == 10
 
 
 async def test_cancelling_flushes(ledger: Ledger) -> None:
-    """A cancelled batch keeps every run that it handed over."""
-    with anyio.CancelScope() as scope:
-        async with open_writer(ledger, batch_id=begin(ledger), group_seconds=3600) as writer:
-            for task_run in runs(42):
-                await writer.add(task_run)
-            scope.cancel()
-            await anyio.sleep_forever()
-    assert scope.cancelled_caught
-    assert len(keys(ledger)) == 42
-
-
-async def test_a_run_whose_add_is_cancelled_is_kept(ledger: Ledger) -> None:
-    """A run that waits for room when the batch is cancelled is paid for, and is stored."""
+    """A cancelled batch keeps every run that it handed over, though nobody waits for it any more."""
     held = Held(ledger)
     with anyio.CancelScope() as scope:
         async with (
-            open_writer(
-                held, batch_id=begin(ledger), group_rows=1, group_seconds=0, most_pending=1
-            ) as writer,
+            open_writer(held, batch_id=begin(ledger), group_rows=1) as writer,
             anyio.create_task_group() as tasks,
         ):
-            for key in ("1", "2", "3"):
-                tasks.start_soon(writer.add, run(plan(key=key)))
+            tasks.start_soon(writer.add, run(plan(key="under way")))
             await anyio.to_thread.run_sync(held.entered.wait)
+            tasks.start_soon(add_all, writer, runs(42))
             await anyio.wait_all_tasks_blocked()
             scope.cancel()
             held.let_go.set()
-    assert sorted(keys(ledger)) == ["1", "2", "3"]
+    assert scope.cancelled_caught
+    assert len(keys(ledger)) == 43
 
 
 async def test_an_error_flushes_and_comes_through(ledger: Ledger) -> None:
     """An error in the batch is raised as it is, once what was added is stored."""
 
     async def fail() -> None:
-        async with open_writer(ledger, batch_id=begin(ledger), group_seconds=3600) as writer:
+        async with open_writer(ledger, batch_id=begin(ledger)) as writer:
             await writer.add(run())
             raise ZeroDivisionError
 
@@ -174,31 +140,26 @@ async def test_an_error_flushes_and_comes_through(ledger: Ledger) -> None:
 
 
 async def test_a_failed_commit_ends_the_writer(ledger: Ledger) -> None:
-    """After a commit failed, the next add raises its error, and so does leaving; earlier commits stand."""
+    """Who added a run that cannot be committed hears of it, and so do later ones; what was stored stands."""
     held = Held(ledger)
     held.let_go.set()
     counted = Counted()
     refusals: list[LedgerError] = []
 
     async def write() -> None:
-        async with open_writer(
-            held, batch_id=begin(ledger), on_commit=counted, group_rows=1, group_seconds=0
-        ) as writer:
+        async with open_writer(held, batch_id=begin(ledger), on_commit=counted, group_rows=1) as writer:
             await writer.add(run(plan(key="1")))
-            await counted.wait_for(1)
             held.failure = LedgerError("no room")
-            with anyio.fail_after(A_MOMENT):
-                while not refusals:
-                    try:
-                        await writer.add(run(plan(key="2")))
-                        await anyio.lowlevel.checkpoint()
-                    except LedgerError as error:
-                        refusals.append(error)
+            for _ in range(2):
+                try:
+                    await writer.add(run(plan(key="2")))
+                except LedgerError as error:
+                    refusals.append(error)
 
     with pytest.raises(LedgerError, match="no room") as left:
         await write()
     assert left.value is held.failure
-    assert refusals == [held.failure]
+    assert refusals == [held.failure] * 2
     assert keys(ledger) == ["1"]
     assert counted.commits == [1]
 
@@ -206,40 +167,41 @@ async def test_a_failed_commit_ends_the_writer(ledger: Ledger) -> None:
 async def test_a_commit_that_fails_on_leaving_is_heard(ledger: Ledger) -> None:
     """When the last commit fails, leaving raises, even if the batch was cancelled."""
     held = Held(ledger)
-    held.let_go.set()
     held.failure = LedgerError("no room")
 
     async def write() -> None:
         with anyio.CancelScope() as scope:
-            async with open_writer(held, batch_id=begin(ledger), group_seconds=3600) as writer:
-                await writer.add(run())
+            async with (
+                open_writer(held, batch_id=begin(ledger)) as writer,
+                anyio.create_task_group() as tasks,
+            ):
+                tasks.start_soon(writer.add, run())
+                await anyio.to_thread.run_sync(held.entered.wait)
                 scope.cancel()
-                await anyio.sleep_forever()
+                held.let_go.set()
 
     with pytest.raises(LedgerError, match="no room"):
         await write()
     assert keys(ledger) == []
 
 
-async def test_those_who_wait_for_room_hear_of_a_failure(ledger: Ledger) -> None:
-    """A failed commit wakes an add that waits, with its error, though many wait at once."""
+async def test_all_who_wait_hear_of_a_failure(ledger: Ledger) -> None:
+    """A failed commit wakes those whose runs were in it and those who came meanwhile, with its error."""
     held = Held(ledger)
     held.failure = LedgerError("no room")
 
     async def write() -> None:
         async with (
-            open_writer(
-                held, batch_id=begin(ledger), group_rows=1, group_seconds=0, most_pending=1
-            ) as writer,
+            open_writer(held, batch_id=begin(ledger), group_rows=2) as writer,
             anyio.create_task_group() as tasks,
         ):
-            for task_run in runs(5):
-                tasks.start_soon(writer.add, task_run)
+            tasks.start_soon(add_all, writer, runs(2))
             await anyio.to_thread.run_sync(held.entered.wait)
+            tasks.start_soon(add_all, writer, runs(3))
             await anyio.wait_all_tasks_blocked()
             held.let_go.set()
 
-    with pytest.raises(LedgerError, match="no room"):
+    with anyio.fail_after(A_MOMENT), pytest.raises(LedgerError, match="no room"):
         await write()
 
 
@@ -267,13 +229,9 @@ async def test_reading_while_writing(ledger: Ledger) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(anyio.to_thread.run_sync, read)
         try:
-            counted = Counted()
-            async with open_writer(
-                ledger, batch_id=begin(ledger), on_commit=counted, group_rows=20
-            ) as writer:
-                for task_run in runs(400):
-                    await writer.add(task_run)
-                    await anyio.lowlevel.checkpoint()
+            async with open_writer(ledger, batch_id=begin(ledger), group_rows=20) as writer:
+                for first in range(0, 400, 40):
+                    await add_all(writer, runs(40, first=first + 1))
         finally:
             stop.set()
     assert seen == sorted(seen)

@@ -42,7 +42,8 @@ create table batches (
     id           uuid primary key,
     job          varchar not null,
     task_id      uuid not null,
-    status       varchar not null,  -- running, completed, completed_with_failures, interrupted, stopped, refused, failed
+    status       varchar not null,  -- running; or completed, completed_with_failures, interrupted, stopped, refused,
+                                    -- failed
     reason       varchar,           -- of a status that is not completed
     started_at   timestamptz not null,
     finished_at  timestamptz,
