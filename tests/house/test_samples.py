@@ -34,6 +34,13 @@ def test_biographies_are_many_and_different():
     assert set(Counter(row["field"] for row in BIOGRAPHIES).values()) == {30}
 
 
+def test_the_first_rows_hold_every_field():
+    """The fields take turns, so that a run of the first rows has something of each to report."""
+    fields = [row["field"] for row in BIOGRAPHIES]
+    assert len(set(fields[:8])) == 8
+    assert fields == fields[:8] * 30
+
+
 def test_every_sample_is_described():
     """data/README.md has a line for each sample, with the number of its rows."""
     described = (SAMPLES.parent / "README.md").read_text(encoding="utf-8")
