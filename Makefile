@@ -16,9 +16,11 @@ $(INSTALLED): requirements/lock.txt requirements/model.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install  ## a real model answers rows of a real file, on this machine alone
-	$(BIN)/rowmill run configs/jobs/demo.yaml --prefect
-	$(BIN)/rowmill report cost_by_reporting_group --ledger data/rowmill.duckdb
+DEMO_ROWS ?= 60
+
+demo: install  ## a real model answers rows of a real file, on this machine alone; DEMO_ROWS=240 for all
+	$(BIN)/rowmill run configs/jobs/demo.yaml --prefect --limit $(DEMO_ROWS)
+	$(BIN)/rowmill report cost_by_reporting_group --job configs/jobs/demo.yaml
 
 test: install  ## all tests
 	$(BIN)/python -m pytest

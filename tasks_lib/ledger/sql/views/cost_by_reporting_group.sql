@@ -1,4 +1,4 @@
--- What did each reporting group cost, and what did it get for it?
+-- What did each reporting group cost, in money, tokens and time, and what did it get for it?
 -- The cost is that of all calls, failed ones too; calls of unknown cost are counted beside it.
 -- `set variable since = '2026-11-01'` leaves out runs that began before.
 create or replace view cost_by_reporting_group as
@@ -19,7 +19,8 @@ calls as (
         sum(a.input_tokens)::bigint             as input_tokens,
         sum(a.output_tokens)::bigint            as output_tokens,
         sum(a.cost)                             as cost,
-        count(*) filter (where a.cost is null)  as calls_of_unknown_cost
+        count(*) filter (where a.cost is null)  as calls_of_unknown_cost,
+        round(sum(a.worked), 1)                 as seconds
     from attempts a
     join task_runs r on r.id = a.task_run_id
     where r.created_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
@@ -33,6 +34,8 @@ select
     coalesce(calls.calls, 0)                                          as calls,
     calls.input_tokens,
     calls.output_tokens,
+    -- that models worked for it; calls at the same time count each for itself
+    coalesce(calls.seconds, 0)                                        as seconds,
     calls.cost,
     coalesce(calls.calls_of_unknown_cost, 0)                          as calls_of_unknown_cost,
     -- a quotient is DOUBLE in DuckDB; a mean is rounded anyway, and comes back as money
