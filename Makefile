@@ -16,7 +16,7 @@ $(INSTALLED): requirements/lock.txt requirements/model.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-DEMO_ROWS ?= 60
+DEMO_ROWS ?= 64
 
 demo: install  ## a real model answers rows of a real file, on this machine alone; DEMO_ROWS=240 for all
 	$(BIN)/rowmill run configs/jobs/demo.yaml --prefect --limit $(DEMO_ROWS)
