@@ -14,7 +14,7 @@ LOCAL = "local"  # the protocol of models that this machine runs
 
 
 def check_before_rows(setup: Setup) -> None:
-    """Keys, local models and the output's folder.
+    """Keys, local models, and the folders of ledger and output, which are made if they are not there.
 
     Raises:
         Mistake: one of them would fail the batch later.
@@ -24,6 +24,10 @@ def check_before_rows(setup: Setup) -> None:
         provider = setup.provider(model)
         if provider.protocol == LOCAL:
             local_model(model.name, model_path=provider.model_path)
+    try:
+        setup.job.ledger.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Mistake(f"{setup.job.ledger}: its folder cannot be made: {error.strerror}") from error
     if setup.job.output is not None:
         check_output(setup.job.output)
 

@@ -134,7 +134,7 @@ def _input_tokens(job: Job, source: OpenSource) -> float:
 def _input_cost(job: Job, tokens: float, prices: PriceList | None) -> Decimal | None:
     if prices is None or len(job.task.revisions) > 1:
         return None
-    return (Decimal(round(tokens)) * prices.steps[0][1].input / MILLION).quantize(Decimal("0.0001"))
+    return (Decimal(round(tokens)) * prices.steps[0][1].input / MILLION).quantize(Decimal("0.000001"))
 
 
 def _revisions(job: Job) -> tuple[PlannedRevision, ...]:
