@@ -78,8 +78,8 @@ def no_provider(project: Project) -> None:
     project.write("configs/tasks/sentiment.yaml", TASK.replace("pretend:", "pretned:"))
 
 
-def no_ledger_folder(project: Project) -> None:
-    project.write("configs/jobs/reviews.yaml", JOB.replace("../../data/rowmill", "../../nowhere/rowmill"))
+def ledger_folder_is_a_file(project: Project) -> None:
+    project.write("configs/jobs/reviews.yaml", JOB.replace("../../data/rowmill", "../../data/reviews.csv/l"))
 
 
 def no_schema(project: Project) -> None:
@@ -98,6 +98,7 @@ CASES: list[tuple[Callable[[Project], None], list[str]]] = [
     (no_key, ["NO_SUCH_KEY"]),
     (long_group, ["reporting_group", "64"]),
     (output_folder_is_a_file, ["data/out"]),
+    (ledger_folder_is_a_file, ["data/reviews.csv", "folder cannot be made"]),
     (two_keys, ["'1'", "line"]),
     (no_file, ["reviews.csv"]),
     (no_provider, ["pretned", "pretend"]),
@@ -119,13 +120,11 @@ def test_bad_input(project: Project, spoil: Callable[[Project], None], words: li
     assert project.here("plan", project.job).code == 2
 
 
-def test_a_ledger_without_a_folder(project: Project) -> None:
-    """A ledger is not put into a folder that is not there."""
-    no_ledger_folder(project)
-    done = project.here("run", project.job)
-    assert done.code == 2
-    assert "nowhere" in done.err
-    assert project.server.stats()["recv"] == 0
+def test_a_ledger_s_folder_is_made(project: Project) -> None:
+    """A ledger may be put into a folder that is not there yet, like the output."""
+    project.write("configs/jobs/reviews.yaml", JOB.replace("../../data/rowmill", "../../new/one/rowmill"))
+    assert project.here("run", project.job).code == 0
+    assert (project.folder / "new" / "one" / "rowmill.duckdb").is_file()
 
 
 def test_no_job_file(project: Project) -> None:
