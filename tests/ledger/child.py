@@ -9,10 +9,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import anyio
-import anyio.lowlevel
 
-from tasks_lib.ledger import Ledger, LedgerError, open_ledger, open_writer
+from tasks_lib.ledger import Ledger, LedgerError, LedgerWriter, open_ledger, open_writer
 from tests.ledger.builders import answered, begin, plan, refused, run
+
+_WORKERS = 40
 
 
 async def write(ledger: Ledger, batch: str) -> None:
@@ -23,12 +24,18 @@ async def write(ledger: Ledger, batch: str) -> None:
         durable += count
         print(durable, flush=True)  # noqa: T201 - the parent reads it
 
-    async with open_writer(ledger, batch_id=batch, on_commit=tell, group_rows=20) as writer:
+    async def work(writer: LedgerWriter) -> None:
         while True:
             text = " ".join(str(uuid4()) for _ in range(20))
             asked = plan(key=str(uuid4()), text=text, group=text[:1])
             await writer.add(run(asked, refused(), answered({"sentiment": text})))
-            await anyio.lowlevel.checkpoint()
+
+    async with (
+        open_writer(ledger, batch_id=batch, on_commit=tell, group_rows=20) as writer,
+        anyio.create_task_group() as workers,
+    ):
+        for _ in range(_WORKERS):
+            workers.start_soon(work, writer)
 
 
 def main(path: Path) -> None:
