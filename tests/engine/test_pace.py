@@ -1,5 +1,6 @@
 """Pace and window by property: for any pattern of arrivals no minute holds more than the limit."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +45,17 @@ def test_no_minute_has_more_requests_than_the_limit(per_minute, gaps, start, siz
     assert most_in_a_minute(times) <= per_minute
     seen = [at + delays[number % len(delays)] for number, at in enumerate(times)]
     assert most_in_a_minute(seen) <= per_minute
+
+
+@pytest.mark.parametrize("per_minute", [600, 6_000, 60_000])
+def test_a_wide_limit_is_kept_though_the_first_calls_are_late(per_minute):
+    """A burst, a minute of the rate and the time that calls take on the way fit into the limit."""
+    pace = Pace.keeping(per_minute, now=0.0)
+    times = [at for at, _ in passes(pace, [0.0] * (per_minute + per_minute // 10), start=0.0)]
+    assert most_in_a_minute([at + (0.29 if at < 3 else 0.0) for at in times]) <= per_minute
+    pause = Pace.keeping(per_minute, now=0.0)
+    rested = passes(pause, [0.0, 30.0, *[0.0] * per_minute], start=0.0)[1:]
+    assert most_in_a_minute([at + (0.29 if at < 31 else 0.0) for at, _ in rested]) <= per_minute
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,5 +1,7 @@
 """What happens to rows: answers, failures, retries, fallbacks."""
 
+from collections import Counter
+
 import pytest
 
 from tasks_lib.domain.job import Limits
@@ -175,6 +177,16 @@ async def test_a_wave_of_faults_leaves_others_going():
     assert [world.times_of(row) for row in range(11, 21)] == [[0.0]] * 10
     assert world.most_under_way == 20
     assert world.most_in_flight <= 20
+
+
+async def test_after_a_wave_there_are_as_many_workers_as_before():
+    """Those who stood in for rows that waited leave when these are back: ten calls a second again."""
+    world = World(retries=Retries(wait_initial=60), step=after(1, says()))
+    for row in range(1, 11):
+        world.row(row, status(503))
+    await world.run(rows=1_500, at_once=10)
+    a_second = Counter(int(arrival.at + 1e-6) for arrival in world.arrivals)
+    assert {a_second[second] for second in range(70, 140)} == {10}
 
 
 async def test_a_storm_of_faults_bounds_the_rows_under_way():
