@@ -11,7 +11,7 @@ output:
     type: object
     properties:
       row_id: {type: string}
-      sentiment: {enum: [positive, negative]}
+      sentiment: {type: string, enum: [positive, negative]}
       score: {type: number, minimum: 0, maximum: 1}
     required: [row_id, sentiment, score]
     additionalProperties: false

@@ -3,17 +3,19 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from tasks_lib.domain.mistake import Mistake
-from tasks_lib.ledger import LedgerError, LedgerInUse, LedgerTooNew, open_ledger
-from tests.ledger.builders import begin, runs
+from tasks_lib.ledger import Ledger, LedgerError, LedgerInUse, LedgerTooNew, open_ledger
+from tests.ledger.builders import begin, plan, run, runs
 
 HOLD = """
 import sys
+import threading
 from pathlib import Path
 from tasks_lib.ledger import open_ledger
 with open_ledger(Path(sys.argv[1])):
@@ -141,14 +143,72 @@ def test_it_is_a_mistake(path: Path) -> None:
 
 
 def test_how_it_is_set(path: Path) -> None:
-    """Times are UTC whatever the machine's zone, nothing is fetched, and nothing is drawn."""
+    """Times are UTC whatever the zone, nothing is fetched, nothing is drawn, and memory is bounded."""
     with open_ledger(path) as ledger:
-        asked = ledger.cursor().execute(
-            "select current_setting('timezone'), current_setting('enable_progress_bar'), "
-            "current_setting('autoinstall_known_extensions'), current_setting('autoload_known_extensions'), "
-            "current_setting('checkpoint_threshold')"
-        )
-        assert asked.fetchone() == ("UTC", False, False, False, "953.6 MiB")
+        assert settings(ledger) == {
+            "timezone": "UTC",
+            "enable_progress_bar": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "checkpoint_threshold": "953.6 MiB",
+            "memory_limit": "122.0 MiB",
+            "disabled_compression_methods": "Dictionary",
+            "threads": "1",
+            "enable_external_access": "true",
+        }
+    with open_ledger(path, read_only=True) as ledger:
+        assert settings(ledger) | {"timezone": "UTC", "enable_external_access": "false"} == settings(ledger)
+
+
+def settings(ledger: Ledger) -> dict[str, str]:
+    names = (
+        "timezone",
+        "enable_progress_bar",
+        "autoinstall_known_extensions",
+        "autoload_known_extensions",
+        "checkpoint_threshold",
+        "memory_limit",
+        "disabled_compression_methods",
+        "threads",
+        "enable_external_access",
+    )
+    columns = ", ".join(f"current_setting('{name}')::varchar as {name}" for name in names)
+    (row,) = ledger.sql(f"select {columns}").to_pylist()
+    return row
+
+
+def test_texts_beyond_4_kb_lift_the_memory_limit(path: Path) -> None:
+    """DuckDB cannot put all of those aside: a ledger that gets or has some takes what memory it needs."""
+    limited = "122.0 MiB"
+    with open_ledger(path) as ledger:
+        batch = begin(ledger)
+        ledger.add([run(plan(text="x" * 3_900))], batch_id=batch)
+        assert settings(ledger)["memory_limit"] == limited
+        ledger.add([run(plan(text="x" * 4_100))], batch_id=batch)
+        assert settings(ledger)["memory_limit"] != limited
+    with open_ledger(path) as ledger:
+        assert settings(ledger)["memory_limit"] != limited
+
+
+def test_more_large_texts_than_the_memory_limit(path: Path) -> None:
+    """A commit that needs more memory than we allow DuckDB is made all the same, and in parts."""
+    commits: list[int] = []
+    large = [run(plan(key=str(n), text=str(n) * 3_000_000)) for n in range(1, 8)]
+    with open_ledger(path) as ledger:
+        ledger.add(large, batch_id=begin(ledger), on_commit=commits.append)
+        assert sum(commits) == 7
+        assert len(commits) > 1
+        assert len(ledger.answered([one.plan.identity for one in large])) == 7
+
+
+def test_threads_leave_no_connections_behind(path: Path) -> None:
+    """Connections of threads that have ended are closed when another thread comes."""
+    with open_ledger(path) as ledger:
+        for _ in range(5):
+            thread = threading.Thread(target=ledger.batches)
+            thread.start()
+            thread.join()
+        assert len(ledger._connections._cursors) == 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
