@@ -46,7 +46,7 @@ def main() -> None:
 def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
     if section == "overhead":
         sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
-        return overhead(server.base_url(), sizes=sizes, at_once=64, repeats=1 if quick else 3)
+        return overhead(server.base_url(), sizes=sizes, at_once=256, repeats=1 if quick else 3)
     if section == "latency":
         return latency(server, rows=2_000 if quick else 10_000)
     if section == "rate":

@@ -22,7 +22,7 @@ _WRITING = _NO_EXTENSIONS | {
     "checkpoint_threshold": "1GB",  # at the default of 16 MB commits stall for a second again and again
     "threads": "1",  # 100 rows are nothing to share out, and waking others costs half as much again
 }
-_MEMORY = "128MB"  # see Connections.limit_memory
+_MEMORY = "64MB"  # see Connections.limit_memory
 # A checkpoint would weigh this method, and take 150 MB for that. `connect` does not heed it (1.5.5).
 _NO_DICTIONARY = "set global disabled_compression_methods = 'dictionary'"
 _SESSION = "set timezone = 'UTC'; set enable_progress_bar = false"  # it would draw on a piped stdout

@@ -151,7 +151,7 @@ def test_how_it_is_set(path: Path) -> None:
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "checkpoint_threshold": "953.6 MiB",
-            "memory_limit": "122.0 MiB",
+            "memory_limit": "61.0 MiB",
             "disabled_compression_methods": "Dictionary",
             "threads": "1",
             "enable_external_access": "true",
