@@ -179,7 +179,7 @@ def settings(ledger: Ledger) -> dict[str, str]:
 
 def test_texts_beyond_4_kb_lift_the_memory_limit(path: Path) -> None:
     """DuckDB cannot put all of those aside: a ledger that gets or has some takes what memory it needs."""
-    limited = "122.0 MiB"
+    limited = "61.0 MiB"
     with open_ledger(path) as ledger:
         batch = begin(ledger)
         ledger.add([run(plan(text="x" * 3_900))], batch_id=batch)
