@@ -22,7 +22,7 @@ _WRITING = _NO_EXTENSIONS | {
     "checkpoint_threshold": "1GB",  # at the default of 16 MB commits stall for a second again and again
     "threads": "1",  # 100 rows are nothing to share out, and waking others costs half as much again
 }
-_MEMORY = "64MB"  # see Connections.limit_memory
+_BOUNDS = ((1_500, "64MB"), (4_000, "160MB"))  # the longest text in bytes, and the memory that does
 # A checkpoint would weigh this method, and take 150 MB for that. `connect` does not heed it (1.5.5).
 _NO_DICTIONARY = "set global disabled_compression_methods = 'dictionary'"
 _SESSION = "set timezone = 'UTC'; set enable_progress_bar = false"  # it would draw on a piped stdout
@@ -42,15 +42,19 @@ class Connections:
             LedgerError: it cannot be opened or made.
         """
         self._path = path
-        self._memory_before: str | None = None  # DuckDB's own limit, while ours stands in its place
+        self._bound = -1  # which of the bounds holds
         self._cursors: dict[threading.Thread, duckdb.DuckDBPyConnection] = {}
         self._making = threading.Lock()
         self._closed = False
         _check_place(path, read_only=read_only)
         with told(path):
             self._root = duckdb.connect(path, read_only=read_only, config=_READING if read_only else _WRITING)
-            if not read_only:
-                self._root.execute(_NO_DICTIONARY)
+            if read_only:
+                return
+            self._root.execute(_NO_DICTIONARY)
+            row = self._root.execute("select current_setting('memory_limit')").fetchone()
+            self._own_limit = str(row[0]) if row else "4GB"
+            with suppress(duckdb.TransactionException):  # unless this process writes to it by another object
                 self._root.execute("checkpoint")  # what a crash left in the log is in memory now
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -74,24 +78,25 @@ class Connections:
             self._cursors[thread] = cursor
         return cursor
 
-    def limit_memory(self) -> None:
-        """Let DuckDB put into a temporary file what is not yet checkpointed; else up to 1 GB stays in memory.
+    def allow_memory(self, *, longest_text: int | None) -> None:
+        """Bound DuckDB's memory by what texts of so many bytes need, and never below what it was before.
 
-        It must not be so where texts are beyond 4 KB: not all of those can go there, and a checkpoint that
-        finds no memory closes the database.
+        Without a bound all that is not yet checkpointed stays in memory, up to 1 GB; with one it goes to a
+        temporary file. But a checkpoint that finds no memory closes the database, so that the bounds are
+        twice what was found to do; and texts beyond 4 KB cannot all go to that file, so that these have none
+        but DuckDB's own. None: a text of any length.
         """
+        step = next(
+            (at for at, (most, _) in enumerate(_BOUNDS) if longest_text is not None and longest_text <= most),
+            len(_BOUNDS),
+        )
+        if step <= self._bound:
+            return
         cursor = self.cursor()
-        row = cursor.execute("select current_setting('memory_limit')").fetchone()
+        limit = _BOUNDS[step][1] if step < len(_BOUNDS) else self._own_limit
         with suppress(duckdb.OutOfMemoryException):  # there is more already than could be given back
-            cursor.execute(f"set global memory_limit = '{_MEMORY}'")
-            self._memory_before = row[0] if row else None
-
-    def lift_memory_limit(self) -> None:
-        """Let DuckDB take what memory it needs."""
-        if self._memory_before is not None:
-            # `reset` would only look as if it did it (1.5.5)
-            self.cursor().execute(f"set global memory_limit = '{self._memory_before}'")
-            self._memory_before = None
+            cursor.execute(f"set global memory_limit = '{limit}'")  # `reset` would only look as if (1.5.5)
+        self._bound = step
 
     def close(self) -> None:
         """Let the file go; what is in the write-ahead log is checkpointed."""

@@ -60,6 +60,8 @@ def told(path: Path) -> Iterator[None]:
 
 def is_out_of_memory(error: duckdb.Error) -> bool:
     """Whether DuckDB reached its limit of memory, in whatever it was doing."""
+    if isinstance(error, duckdb.FatalException):
+        return False  # it may have been for want of memory, but there is nothing left to give it to
     return isinstance(error, duckdb.OutOfMemoryException) or _MEMORY_USED.search(str(error)) is not None
 
 

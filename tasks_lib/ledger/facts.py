@@ -95,7 +95,6 @@ _ATTEMPT_TYPES: dict[str, pa.DataType] = {
 _TASK_RUNS, _ATTEMPTS = pa.schema(_TASK_RUN_TYPES), pa.schema(_ATTEMPT_TYPES)
 _FIVE_UNKNOWN = (None, None, None, None, None)
 _FOUR_UNKNOWN = (None, None, None, None)
-LARGE_TEXT = 4_000  # bytes
 _LONG_TEXTS = ("row_key", "response", "error", "run_data", "primary_failure_reason", "metadata")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -119,11 +118,9 @@ def attempt_columns(task_runs: Sequence[TaskRun]) -> pa.Table:
     )
 
 
-def has_large_text(task_runs: pa.Table) -> bool:
-    """Whether DuckDB will keep a text of these runs apart from the others of its column."""
-    return any(
-        (pc.max(pc.binary_length(task_runs.column(name))).as_py() or 0) > LARGE_TEXT for name in _LONG_TEXTS
-    )
+def longest_text(task_runs: pa.Table) -> int:
+    """The bytes of the longest text of these runs."""
+    return max(pc.max(pc.binary_length(task_runs.column(name))).as_py() or 0 for name in _LONG_TEXTS)
 
 
 def reporting_group_of(task_run: TaskRun) -> str | None:

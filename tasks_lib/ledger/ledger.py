@@ -19,9 +19,8 @@ from tasks_lib.ledger.batches import BatchContext
 from tasks_lib.ledger.connections import Connections
 from tasks_lib.ledger.errors import is_out_of_memory, told
 from tasks_lib.ledger.facts import (
-    LARGE_TEXT,
     attempt_columns,
-    has_large_text,
+    longest_text,
     reporting_group_id,
     reporting_group_of,
     task_run_columns,
@@ -62,8 +61,7 @@ def open_ledger(path: Path, *, read_only: bool = False) -> "Ledger":
             else:
                 with _writing:
                     _bring_up_to_date(connection, path)
-                if not _holds_large_text(connection):
-                    connections.limit_memory()
+                connections.allow_memory(longest_text=_longest_stored(connection))
     except BaseException:
         connections.close()
         raise
@@ -80,10 +78,10 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None
         connection.execute("checkpoint")  # a crash then finds the tables in the file, and not in its log
 
 
-def _holds_large_text(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the ledger has texts beyond 4 KB; DuckDB keeps the longest length with a column."""
-    row = connection.execute(statement("queries", "longest_texts")).fetchone()
-    return row is not None and any(longest is None or longest > LARGE_TEXT for longest in row)
+def _longest_stored(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """The bytes of the longest text of a ledger, which DuckDB keeps with a column; None: it does not say."""
+    lengths = connection.execute(statement("queries", "longest_texts")).fetchone() or (0,)
+    return None if None in lengths else max(lengths)
 
 
 class Ledger:
@@ -229,14 +227,15 @@ class Ledger:
                     self.add(task_runs[first : first + step], batch_id=batch_id, on_commit=on_commit)
                 return
             commit = partial(self._commit, task_runs, runs, attempts, batch_id=batch_id, context=context)
-            if has_large_text(runs):
-                self._connections.lift_memory_limit()
+            self._connections.allow_memory(longest_text=longest_text(runs))
             try:
                 commit()
             except duckdb.Error as error:
                 if not is_out_of_memory(error):
                     raise
-                self._connections.lift_memory_limit()  # rather too much memory than a paid answer lost
+                self._connections.allow_memory(
+                    longest_text=None
+                )  # rather too much memory than a paid answer lost
                 commit()
         if on_commit is not None:
             on_commit(len(task_runs))
