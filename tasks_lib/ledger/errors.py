@@ -88,8 +88,8 @@ def _translated(error: duckdb.Error, path: Path) -> LedgerError:
         )
     if is_out_of_memory(error):
         return LedgerError(
-            f"{path}: this question takes more memory than a ledger may use that is being written. "
-            "Ask again when the batch is over."
+            f"{path}: this takes more memory than there is. While a batch writes the ledger that is little: "
+            "ask again when it is over, or ask for less."
         )
     if "read a database file with version number" in said:
         return LedgerError(
