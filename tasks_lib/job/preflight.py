@@ -18,7 +18,7 @@ from tasks_lib.ledger import open_ledger
 from tasks_lib.rows import OpenSource, open_source, output_names
 
 _SAMPLE = 500  # rows from which the length of a prompt is estimated
-_LOOK_UP = 20_000  # rows that are looked up in the ledger together
+_LOOK_UP = 10_000  # rows that are looked up in the ledger together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

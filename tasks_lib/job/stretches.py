@@ -13,7 +13,7 @@ from tasks_lib.job.books import Books
 from tasks_lib.job.tally import Tally
 from tasks_lib.ledger import Ledger
 
-_MOST_AT_A_TIME = 16  # stretches that are looked up together while nothing is left to do in them
+_MOST_AT_A_TIME = 4  # stretches that are looked up together; all their rows and plans are in memory at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
