@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Final
 
 from tasks_lib.domain.fingerprint import JsonValue
@@ -36,6 +37,7 @@ def definition_of(job: Job) -> Mapping[str, JsonValue]:
         "expected": dict(job.expected),
         "revision": job.revision_tag,
         "seed": job.seed,
+        "identical_rows": job.identical_rows,
     }
 
 
@@ -92,10 +94,20 @@ def _limits(limits: Limits) -> Mapping[str, JsonValue]:
     return {
         "requests_per_minute": limits.requests_per_minute,
         "tokens_per_minute": limits.tokens_per_minute,
+        "input_tokens_per_minute": limits.input_tokens_per_minute,
+        "output_tokens_per_minute": limits.output_tokens_per_minute,
+        "requests_per_day": limits.requests_per_day,
+        "tokens_per_day": limits.tokens_per_day,
         "in_flight": limits.in_flight,
-        "max_cost": None if limits.max_cost is None else str(limits.max_cost),
+        "max_cost": _dollars(limits.max_cost),
+        "max_cost_per_group": _dollars(limits.max_cost_per_group),
+        "max_cost_per_day": _dollars(limits.max_cost_per_day),
         "max_failures": limits.max_failures,
     }
+
+
+def _dollars(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(amount)
 
 
 def _retries(retries: Retries) -> Mapping[str, JsonValue]:
@@ -105,6 +117,7 @@ def _retries(retries: Retries) -> Mapping[str, JsonValue]:
         "content": retries.content,
         "wait_initial": retries.wait_initial,
         "wait_max": retries.wait_max,
+        "on_ambiguous": retries.on_ambiguous,
     }
 
 

@@ -27,8 +27,22 @@ class LimitsFile(Keys):
     tokens_per_minute: Count | None = Field(
         default=None, description="Tokens of any minute, input and output together"
     )
-    in_flight: Count | None = Field(default=None, description="Calls at the same time")
+    input_tokens_per_minute: Count | None = Field(default=None, description="Tokens of input of any minute")
+    output_tokens_per_minute: Count | None = Field(default=None, description="Tokens of output of any minute")
+    requests_per_day: Count | None = Field(default=None, description="Calls begun on one day of UTC")
+    tokens_per_day: Count | None = Field(
+        default=None, description="Tokens of one day of UTC, input and output together"
+    )
+    in_flight: Count | None = Field(
+        default=None, description="Calls at the same time; without it, as many as turn out to go through"
+    )
     max_cost: Dollars | None = Field(default=None, description="Dollars for one batch")
+    max_cost_per_group: Dollars | None = Field(
+        default=None, description="Dollars for each reporting group of one batch"
+    )
+    max_cost_per_day: Dollars | None = Field(
+        default=None, description="Dollars for all batches of the ledger on one day of UTC"
+    )
     max_failures: Count | None = Field(default=None, description="Failed rows after which a batch stops")
 
 
@@ -40,6 +54,11 @@ class RetriesFile(Keys):
     content: Tries = Field(default=2, description="Tries after an answer that does not meet the schema")
     wait_initial: Seconds = Field(default=1.0, description="The longest first wait, in seconds; it doubles")
     wait_max: Seconds = Field(default=60.0, description="The longest wait, in seconds")
+    on_ambiguous: Literal["retry", "fail"] = Field(
+        default="retry",
+        description="What follows a call that may have been billed though no answer arrived: "
+        "another one, or a failed row",
+    )
 
 
 def _tab(value: object) -> object:
@@ -139,6 +158,10 @@ class JobFile(Keys):
     )
     revision: Text | None = Field(
         default=None, description="Tag of the one revision to use; by default all, by their weights"
+    )
+    identical_rows: Literal["once", "each"] = Field(
+        default="once",
+        description="Rows that ask the same while one of them is under way: one call for all, or one each",
     )
     seed: Text | None = Field(
         default=None, description="Decides which row gets which revision; the task's name by default"

@@ -266,12 +266,14 @@ def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> 
             content=file.retries.content,
             wait_initial=file.retries.wait_initial,
             wait_max=file.retries.wait_max,
+            on_ambiguous=file.retries.on_ambiguous,
         ),
         ledger=path_from(document.place(("ledger",)).folder, file.ledger),
         output=_destination(document, file, name=name),
         expected=file.expected,
         revision_tag=file.revision,
         seed=file.seed or task.name,
+        identical_rows=file.identical_rows,
     )
     return replace(job, definition=definition_of(job))
 

@@ -223,7 +223,13 @@ def limits_of(file: LimitsFile | None) -> Limits:
     return Limits(
         requests_per_minute=file.requests_per_minute,
         tokens_per_minute=file.tokens_per_minute,
+        input_tokens_per_minute=file.input_tokens_per_minute,
+        output_tokens_per_minute=file.output_tokens_per_minute,
+        requests_per_day=file.requests_per_day,
+        tokens_per_day=file.tokens_per_day,
         in_flight=file.in_flight,
         max_cost=file.max_cost,
+        max_cost_per_group=file.max_cost_per_group,
+        max_cost_per_day=file.max_cost_per_day,
         max_failures=file.max_failures,
     )

@@ -11,6 +11,7 @@ refused                           yes
 length                            yes
 rejected
 bad_row
+poisoned
 unauthorized                                      yes
 forbidden                                         yes
 unknown_model                                     yes
@@ -51,6 +52,7 @@ class FailureKind(Enum):
     LENGTH = "length"
     REJECTED = "rejected"  # 400, 413, 422: our request is at fault
     BAD_ROW = "bad_row"  # the row cannot be asked; no call was made
+    POISONED = "poisoned"  # the process died each time that the row was under way; no call was made
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     UNKNOWN_MODEL = "unknown_model"
@@ -84,6 +86,7 @@ _RULES = {
     FailureKind.LENGTH: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.REJECTED: _Rule(None, another_model=False, ends_batch=False),
     FailureKind.BAD_ROW: _Rule(None, another_model=False, ends_batch=False),
+    FailureKind.POISONED: _Rule(None, another_model=False, ends_batch=False),
     FailureKind.UNAUTHORIZED: _Rule(None, another_model=False, ends_batch=True),
     FailureKind.FORBIDDEN: _Rule(None, another_model=False, ends_batch=True),
     FailureKind.UNKNOWN_MODEL: _Rule(None, another_model=False, ends_batch=True),

@@ -33,8 +33,14 @@ class Limits:
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None  # input and output together
-    in_flight: int | None = None  # calls at the same time
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    requests_per_day: int | None = None  # of UTC
+    tokens_per_day: int | None = None
+    in_flight: int | None = None  # calls at the same time; None: as many as turn out to go through
     max_cost: Decimal | None = None  # dollars for one batch
+    max_cost_per_group: Decimal | None = None  # dollars for each reporting group of a batch
+    max_cost_per_day: Decimal | None = None  # dollars for all batches of one ledger on one day of UTC
     max_failures: int | None = None  # failed rows after which a batch stops
 
 
@@ -79,6 +85,7 @@ class Job:
     expected: Mapping[str, str] = field(default_factory=dict)  # answer's field -> column with the right value
     revision_tag: str | None = None  # None: by traffic weight
     seed: str  # of the choice by weight
+    identical_rows: str = "once"  # rows that ask the same: one call for all that are under way, or `each`
     definition: Mapping[str, JsonValue] = field(
         default_factory=dict
     )  # the configuration, as the ledger keeps it

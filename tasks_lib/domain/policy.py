@@ -36,6 +36,8 @@ def next_call(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
     failure = last.failure
     if failure is None:
         return None
+    if failure.maybe_billed and plan.retries.on_ambiguous == "fail":
+        return None  # rather no answer than one that is paid for twice
     budget = failure.kind.budget
     if budget is not None:
         spent = sum(

@@ -14,6 +14,7 @@ class Retries:
     content: int = 2
     wait_initial: float = 1.0
     wait_max: float = 60.0
+    on_ambiguous: str = "retry"  # or `fail`: what follows a call that may have been billed without an answer
 
     def of(self, budget: Budget) -> int:
         """The tries a budget holds."""

@@ -1,7 +1,7 @@
 """What happened: attempts, and the run that they make."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -13,6 +13,8 @@ from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.pricing import Prices
 from tasks_lib.domain.task import Model
 from tasks_lib.domain.usage import Usage
+
+_NOTHING = Decimal(0)
 
 
 class Status(Enum):
@@ -37,6 +39,7 @@ class Attempt:
     usage: Usage | None = None  # None: unknown
     prices: Prices | None = None  # None: unknown
     cost: Decimal | None = None  # dollars; None: unknown
+    estimated_cost: Decimal | None = None  # dollars, if it was billed; of a call whose answer never arrived
     answered_by: str | None = None  # the model as the provider names it
     http_status: int | None = None
     request_id: str | None = None
@@ -54,6 +57,7 @@ class TaskRun:
     created_at: datetime
     finished_at: datetime
     data: "RunData"
+    joined_to: str | None = None  # the task run whose calls answered this row, too, since both ask the same
 
     @property
     def response(self) -> JsonValue:
@@ -72,8 +76,9 @@ class RunData:
     total_tokens: int
     llm_call_timing: float | None  # seconds that exchanges took; None if there was none
     waited: float  # seconds of backoff and gate
-    cost: Decimal | None  # dollars; unknown if that of any attempt is
-    cost_source: str  # price_table, free or unknown
+    cost: Decimal | None  # dollars that are sure; unknown if an attempt has neither a cost nor an estimate
+    cost_source: str  # price_table, free, joined or unknown
+    possible_cost: Decimal  # dollars on top, if answers that never arrived were billed
     is_error: bool
     llm_retries: int  # calls beyond the first on each model
     used_fallback_model: bool
@@ -103,6 +108,21 @@ def conclude(
         created_at=created_at,
         finished_at=finished_at,
         data=run_data(attempts, failure=failure),
+    )
+
+
+def conclude_joined(plan: Plan, to: TaskRun, *, created_at: datetime, finished_at: datetime) -> TaskRun:
+    """The run of a row that asks the same as another one, whose calls it shares and does not pay for."""
+    return TaskRun(
+        plan=plan,
+        attempts=(),
+        status=to.status,
+        answer=to.answer,
+        failure=to.failure,
+        created_at=created_at,
+        finished_at=finished_at,
+        data=replace(run_data((), failure=to.failure), cost_source="joined"),
+        joined_to=to.plan.task_run_id,
     )
 
 
@@ -137,6 +157,7 @@ def run_data(attempts: Sequence[Attempt], *, failure: Failure | None) -> RunData
         waited=waited,
         cost=total_cost(attempts),
         cost_source=_cost_source(attempts),
+        possible_cost=sum((attempt.estimated_cost or _NOTHING for attempt in attempts), _NOTHING),
         is_error=failure is not None,
         llm_retries=len(attempts) - len(models),
         used_fallback_model=fell_back,
@@ -147,17 +168,18 @@ def run_data(attempts: Sequence[Attempt], *, failure: Failure | None) -> RunData
 
 
 def total_cost(attempts: Sequence[Attempt]) -> Decimal | None:
-    """What all attempts cost together; unknown if any of them is."""
-    total = Decimal(0)
+    """What all attempts cost for sure; unknown if one has neither a cost nor an estimate."""
+    total = _NOTHING
     for attempt in attempts:
-        if attempt.cost is None:
+        if attempt.cost is not None:
+            total += attempt.cost
+        elif attempt.estimated_cost is None:
             return None
-        total += attempt.cost
     return total
 
 
 def _cost_source(attempts: Sequence[Attempt]) -> str:
-    if any(attempt.cost is None for attempt in attempts):
+    if any(attempt.cost is None and attempt.estimated_cost is None for attempt in attempts):
         return "unknown"
     sources = {attempt.prices.source for attempt in attempts if attempt.prices is not None}
     return "free" if sources <= {"free"} else "price_table"

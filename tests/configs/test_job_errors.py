@@ -22,7 +22,8 @@ FILE = "configs/jobs/job.yaml"
             JOB + "limits: {xyz: 3}\n",
             [
                 ":3:10: unknown key 'xyz' in limits. The keys are requests_per_minute, tokens_per_minute, "
-                "in_flight, max_cost, max_failures."
+                "input_tokens_per_minute, output_tokens_per_minute, requests_per_day, tokens_per_day, "
+                "in_flight, max_cost, max_cost_per_group, max_cost_per_day, max_failures."
             ],
         ),
         ("source: ../../data/rows.csv\n", [":1:1: 'task' is missing"]),

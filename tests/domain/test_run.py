@@ -1,5 +1,6 @@
 """What a run comes to, from its attempts alone."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.pricing import FREE, Prices
-from tasks_lib.domain.run import Status, conclude, run_data, total_cost
+from tasks_lib.domain.run import Status, conclude, conclude_joined, run_data, total_cost
 from tasks_lib.domain.usage import Usage
 from tests.domain.pieces import ANSWERED, BIG, NOON, SMALL, answered, attempt, failed, plan
 
@@ -134,3 +135,29 @@ def test_a_reason_is_kind_and_message(kind):
     """One line; the kind alone where nothing was said."""
     assert Failure(kind=kind, message="m").reason == f"{kind.value}: m"
     assert Failure(kind=kind, message="").reason == kind.value
+
+
+def test_what_may_have_been_billed_stands_apart_from_what_was():
+    """The sure cost is known although an answer was lost; what that may have cost is told beside it."""
+    lost = replace(failed("timeout", cost=None), estimated_cost=Decimal("0.25"))
+    data = concluded(lost, answered(cost=Decimal("0.5"), prices=PRICED)).data
+    assert (data.cost, data.possible_cost, data.cost_source) == (
+        Decimal("0.5"),
+        Decimal("0.25"),
+        "price_table",
+    )
+
+
+def test_a_cost_without_even_an_estimate_leaves_the_sum_unknown():
+    """NULL is unknown, and never zero."""
+    data = concluded(failed("timeout", cost=None), answered(cost=Decimal("0.5"))).data
+    assert (data.cost, data.possible_cost, data.cost_source) == (None, 0, "unknown")
+
+
+def test_a_row_that_asks_the_same_as_another_shares_its_answer_and_pays_nothing():
+    """It has no attempts of its own, names the run that it was answered by, and cost nothing."""
+    first = concluded(answered(cost=Decimal("0.5")))
+    second = plan(number=2)
+    run = conclude_joined(second, first, created_at=NOON, finished_at=LATER)
+    assert (run.plan, run.status, run.response, run.attempts) == (second, Status.COMPLETED, "yes", ())
+    assert (run.joined_to, run.data.cost, run.data.cost_source) == (first.plan.task_run_id, 0, "joined")
