@@ -1,11 +1,13 @@
 """Floor 3: what happened, kept exactly and for good, in one DuckDB file that any DuckDB can read."""
 
+from tasks_lib.ledger.deaths import Death
 from tasks_lib.ledger.errors import LedgerError, LedgerInUse, LedgerTooNew, NotInLedger
 from tasks_lib.ledger.ledger import Ledger, open_ledger
 from tasks_lib.ledger.results import StoredResult
 from tasks_lib.ledger.writer import LedgerWriter, open_writer
 
 __all__ = [
+    "Death",
     "Ledger",
     "LedgerError",
     "LedgerInUse",

@@ -48,6 +48,7 @@ _TASK_RUN_TYPES: dict[str, pa.DataType] = {
     "llm_call_timing": _REAL,
     "waited": _REAL,
     "cost": _COST,
+    "possible_cost": _COST,
     "cost_source": _TEXT,
     "is_error": _FLAG,
     "llm_retries": _WHOLE,
@@ -60,6 +61,7 @@ _TASK_RUN_TYPES: dict[str, pa.DataType] = {
     "reporting_group": _TEXT,
     "reference": _TEXT,
     "context_id": _TEXT,
+    "joined_to": _TEXT,
     "metadata": _TEXT,
     "warnings": _TEXT,
     "created_at": _TIME,
@@ -91,6 +93,7 @@ _ATTEMPT_TYPES: dict[str, pa.DataType] = {
     "cached_input_price_per_million": _PRICE,
     "price_source": _TEXT,
     "cost": _COST,
+    "estimated_cost": _COST,
     "maybe_billed": _FLAG,
 }
 _TASK_RUNS, _ATTEMPTS = pa.schema(_TASK_RUN_TYPES), pa.schema(_ATTEMPT_TYPES)
@@ -181,6 +184,7 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
         data.llm_call_timing,
         data.waited,
         data.cost,
+        data.possible_cost,
         data.cost_source,
         data.is_error,
         data.llm_retries,
@@ -193,6 +197,7 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
         group,
         plan.reference,
         plan.context_id,
+        run.joined_to,
         as_json(plan.metadata) if plan.metadata else None,
         as_json(answer.warnings) if answer is not None and answer.warnings else None,
         run.created_at,
@@ -231,6 +236,7 @@ def _attempt(task_run_id: str, number: int, attempt: Attempt) -> tuple[object, .
             else _FOUR_UNKNOWN
         ),
         attempt.cost,
+        attempt.estimated_cost,
         failure is not None and failure.maybe_billed,
     )
 

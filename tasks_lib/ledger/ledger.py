@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,9 +15,10 @@ import pyarrow as pa
 
 from tasks_lib.domain.job import Job
 from tasks_lib.domain.run import TaskRun
-from tasks_lib.ledger import batches, reports, results
+from tasks_lib.ledger import batches, deaths, reports, results
 from tasks_lib.ledger.batches import BatchContext
 from tasks_lib.ledger.connections import Connections
+from tasks_lib.ledger.deaths import Death
 from tasks_lib.ledger.errors import is_out_of_memory, told
 from tasks_lib.ledger.facts import (
     attempt_columns,
@@ -240,6 +242,17 @@ class Ledger:
         if on_commit is not None:
             on_commit(len(task_runs))
 
+    def add_deaths(self, died: Sequence[Death], *, found_at: datetime) -> None:
+        """Write down rows that were under way when a process died; one that is known is not added again.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        if not died:
+            return
+        with told(self.path), self._transaction() as connection:
+            deaths.insert_deaths(connection, died, found_at=found_at)
+
     def _commit(
         self,
         task_runs: Sequence[TaskRun],
@@ -322,6 +335,27 @@ class Ledger:
         """
         with told(self.path):
             return results.failed(self.cursor(), identities)
+
+    def deaths_of(self, identities: Sequence[str]) -> dict[str, int]:
+        """How many processes died while a row of each identity was under way; without those that saw none.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return deaths.deaths_of(self.cursor(), identities)
+
+    def spent_since(self, moment: datetime) -> Decimal:
+        """Dollars that calls since then have cost, those included that may have been billed.
+
+        Calls of unknown cost count nothing.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            row = self.cursor().execute(statement("queries", "spent_since"), {"moment": moment}).fetchone()
+        return Decimal(row[0]) if row else Decimal(0)
 
     def results(self, identities: Sequence[str]) -> dict[str, StoredResult]:
         """What came of those of the identities that were ever run: the latest answer, else failure.

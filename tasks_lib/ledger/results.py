@@ -29,6 +29,7 @@ class StoredResult:
     input_tokens: int | None
     output_tokens: int | None
     cost: Decimal | None  # dollars; None: unknown
+    possible_cost: Decimal | None = None  # dollars that may have been spent besides; None: unknown
 
 
 def answered(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> set[str]:
@@ -65,6 +66,7 @@ def results(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) ->
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             cost=cost,
+            possible_cost=possible_cost,
         )
         for (
             identity,
@@ -77,6 +79,7 @@ def results(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) ->
             input_tokens,
             output_tokens,
             cost,
+            possible_cost,
         ) in zip(*(column.to_pylist() for column in found.itercolumns()), strict=True)
     }
 

@@ -56,6 +56,7 @@ def results_view(task: Task, *, name: str) -> str:
             ("input_tokens", "input_tokens"),
             ("output_tokens", "output_tokens"),
             ("cost", "cost"),
+            ("possible_cost", "possible_cost"),
             ("answered_at", "modified_at"),
             ("task_run_id", "id"),
         )

@@ -1,11 +1,12 @@
 """How the tables of a ledger come to be, and how an older ledger gets the newer ones."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from tasks_lib.ledger import LedgerError, LedgerTooNew
+from tasks_lib.ledger import LedgerError, LedgerTooNew, open_ledger
 from tasks_lib.ledger.migrations import Migration, check_readable, migrate, our_migrations
 
 LATER = Migration(
@@ -96,3 +97,25 @@ def test_a_migrated_ledger_survives_a_crash(tmp_path: Path) -> None:
         assert "colour" in columns(replayed, "task_runs")
         assert replayed.execute("select count(*) from files").fetchone() == (1,)
     connection.close()
+
+
+def test_version_1_survives_a_crash_while_it_is_migrated(tmp_path: Path) -> None:
+    """A ledger of version 1 with rows can be opened from a copy of file and log made after its migration."""
+    path = tmp_path / "ledger.duckdb"
+    with duckdb.connect(path) as connection:
+        migrate(connection, our_migrations()[:1], path=path)
+        connection.execute(
+            "insert into task_runs by name select uuid() as id, uuid() as batch_id, uuid() as task_id,"
+            " uuid() as task_revision_id, uuid() as identity, 'completed' as status, now() as created_at,"
+            " now() as modified_at from range(10)"
+        )
+        connection.execute("checkpoint")
+        migrate(connection, our_migrations(), path=path)
+        for suffix in ("", ".wal"):
+            shutil.copyfile(f"{path}{suffix}", f"{tmp_path / 'copy.duckdb'}{suffix}")
+    with open_ledger(tmp_path / "copy.duckdb") as ledger:
+        (row,) = ledger.sql(
+            "select count(*) as runs, count(joined_to) as joined, count(possible_cost) as known"
+            " from task_runs"
+        ).to_pylist()
+    assert row == {"runs": 10, "joined": 0, "known": 0}

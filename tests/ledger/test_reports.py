@@ -1,6 +1,7 @@
 """Views and reports: every figure follows from the runs that were added."""
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -33,9 +34,8 @@ from tests.ledger.builders import (
 REPORTS = [name for name, _ in Ledger.reports()]
 
 
-def costing(attempt: Attempt, cost: Decimal | None) -> Attempt:
-    object.__setattr__(attempt, "cost", cost)
-    return attempt
+def costing(attempt: Attempt, cost: Decimal | None, *, estimated: Decimal | None = None) -> Attempt:
+    return replace(attempt, cost=cost, estimated_cost=estimated)
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -92,7 +92,8 @@ def attempts(draw: st.DrawFn) -> list[Attempt]:
         fails = not last or draw(st.booleans())
         position = int(last)
         one = refused(usage=usage, position=position) if fails else answered(usage=usage, position=position)
-        made.append(costing(one, draw(COSTS)))
+        cost = draw(COSTS)
+        made.append(costing(one, cost, estimated=draw(COSTS) if cost is None else None))
     return made
 
 
@@ -139,7 +140,9 @@ def check(row: dict[str, object], tried: list[Attempt]) -> None:
     usages = [attempt.usage for attempt in tried if attempt.usage is not None]
     assert row["calls"] == len(tried)
     assert row["cost"] == (sum(costs) if costs else None)
-    assert row["calls_of_unknown_cost"] == len(tried) - len(costs)
+    estimates = [attempt.estimated_cost for attempt in tried if attempt.estimated_cost is not None]
+    assert row["possible_cost"] == sum(estimates)
+    assert row["calls_of_unknown_cost"] == len(tried) - len(costs) - len(estimates)
     assert row["input_tokens"] == (sum(usage.input_tokens for usage in usages) if usages else None)
     assert row["output_tokens"] == (sum(usage.output_tokens for usage in usages) if usages else None)
 
@@ -247,6 +250,7 @@ def test_fallbacks(ledger: Ledger) -> None:
             "runs": 2,
             "completed": 1,
             "cost": Decimal("0.5"),
+            "possible_cost": Decimal(0),
             "calls_of_unknown_cost": 1,
         }
     ]

@@ -10,7 +10,8 @@ select
     r.model,
     r.input_tokens,
     r.output_tokens,
-    r.cost
+    r.cost,
+    r.possible_cost
 from chosen
 join task_runs r on r.rowid = chosen.place
 where r.rowid between $first and $last;

@@ -7,6 +7,7 @@ select
         r.task_revision_id::varchar    as task_revision_id,
         r.input_hash::varchar          as input_hash,
         r.identity::varchar            as identity,
+        r.joined_to::varchar           as joined_to,
         r.reporting_group_id::varchar  as reporting_group_id,
         r.response::varchar            as response,
         r.run_data::varchar            as run_data,

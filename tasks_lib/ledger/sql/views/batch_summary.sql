@@ -1,6 +1,7 @@
 -- How did each batch go, or how is it going?
--- The counts of a running batch are what is committed; the cost is that of all calls, failed ones too, and
--- calls of unknown cost are counted beside it.
+-- The counts of a running batch are what is committed. The cost is that of all calls, failed ones too; what
+-- calls would have cost besides, if they were billed for answers that never arrived, is the possible cost, and
+-- calls of unknown cost are counted. Joined rows are completed ones that made no call, since an identical row did.
 -- `set variable since = '2026-11-01'` leaves out batches that began before.
 create or replace view batch_summary as
 with runs as (
@@ -8,6 +9,7 @@ with runs as (
         batch_id,
         count(*) filter (where status = 'completed')  as completed,
         count(*) filter (where status = 'failed')     as failed,
+        count(joined_to)                              as joined,
         max(modified_at)                              as last_at
     from task_runs
     group by batch_id
@@ -15,11 +17,12 @@ with runs as (
 calls as (
     select
         batch_id,
-        count(*)                              as calls,
-        sum(input_tokens)::bigint             as input_tokens,
-        sum(output_tokens)::bigint            as output_tokens,
-        sum(cost)                             as cost,
-        count(*) filter (where cost is null)  as calls_of_unknown_cost
+        count(*)                    as calls,
+        sum(input_tokens)::bigint   as input_tokens,
+        sum(output_tokens)::bigint  as output_tokens,
+        sum(cost)                   as cost,
+        sum(estimated_cost)         as possible_cost,
+        count(*) filter (where cost is null and estimated_cost is null)  as calls_of_unknown_cost
     from attempts
     group by batch_id
 )
@@ -37,10 +40,12 @@ select
     coalesce(b.failed, runs.failed, 0)                       as failed,
     b.skipped,
     b.cancelled,
+    coalesce(runs.joined, 0)                                 as joined,
     coalesce(calls.calls, 0)                                 as calls,
     calls.input_tokens,
     calls.output_tokens,
     calls.cost,
+    coalesce(calls.possible_cost, 0)                         as possible_cost,
     coalesce(calls.calls_of_unknown_cost, 0)                 as calls_of_unknown_cost,
     b.input,
     b.user_id,

@@ -1,4 +1,6 @@
 -- Which rows have no answer, and why?
+-- The costs are those of the run that is told: the sure one, and what would come on top of it if calls were billed
+-- whose answers never arrived.
 -- A row (of a job, by its key) whose latest run failed, unless the same question was answered at another time.
 -- `set variable since = '2026-11-01'` leaves out rows that failed before.
 create or replace view dead_letters as
@@ -37,6 +39,8 @@ select
     r.error_kind,
     r.error,
     r.reporting_group,
+    r.cost,
+    r.possible_cost,
     r.run_data -> 'submitted'  as submitted,
     r.modified_at              as failed_at,
     r.id                       as task_run_id

@@ -1,5 +1,6 @@
 -- What was spent on each day (UTC), and on how many calls?
--- The cost is that of all calls, failed ones too; calls of unknown cost are counted beside it.
+-- The cost is that of all calls, failed ones too. The possible cost is what calls would have cost besides, if
+-- they were billed for answers that never arrived; calls of unknown cost are counted.
 -- `set variable since = '2026-11-01'` leaves out calls that were made before.
 create or replace view spend_by_day as
 select
@@ -9,7 +10,8 @@ select
     sum(input_tokens)::bigint              as input_tokens,
     sum(output_tokens)::bigint             as output_tokens,
     sum(cost)                              as cost,
-    count(*) filter (where cost is null)   as calls_of_unknown_cost
+    coalesce(sum(estimated_cost), 0)       as possible_cost,
+    count(*) filter (where cost is null and estimated_cost is null)  as calls_of_unknown_cost
 from attempts
 where started_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
 group by day;
