@@ -88,6 +88,7 @@ def test_the_latest_answer_stands(ledger: Ledger) -> None:
             input_tokens=100,
             output_tokens=20,
             cost=Decimal("0.000065"),
+                possible_cost=Decimal(0),
         )
     }
 
