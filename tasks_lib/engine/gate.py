@@ -1,10 +1,15 @@
 """Admission to one provider account: who may call now, in the order in which they came."""
 
+from collections.abc import Callable
+
 import anyio
 
+from tasks_lib.domain.failure import Failure
 from tasks_lib.domain.job import Limits
+from tasks_lib.domain.output import Reply
 from tasks_lib.engine.pace import Pace
 from tasks_lib.engine.window import Passed, Window
+from tasks_lib.providers.rates import Rates
 
 AT_ONCE = 32  # calls in flight where nothing else is said
 
@@ -28,6 +33,7 @@ class Gate:
         self._changed = anyio.Event()  # something may now pass that could not
         self.in_flight = 0
         self.waiting = 0
+        self.on_change: Callable[[], None] | None = None
 
     @property
     def counts_tokens(self) -> bool:
@@ -38,11 +44,14 @@ class Gate:
         """Seconds for which nobody is let in, because the provider asked for it."""
         return max(0.0, self._closed_until - anyio.current_time())
 
-    async def enter(self, *, tokens: float = 0.0) -> Passed:
+    async def enter(
+        self, *, input_tokens: float = 0.0, output_tokens: float = 0.0, tokens: float = 0.0
+    ) -> Passed:
         """Wait for leave to have one call in flight that is likely to use so many tokens.
 
         What is returned is to be given back to `leave` when the call has ended.
         """
+        tokens += input_tokens + output_tokens
         self.waiting += 1
         try:
             async with self._turn:
@@ -61,13 +70,31 @@ class Gate:
         finally:
             self.waiting -= 1
 
-    def leave(self, passed: Passed, *, used: float | None = None) -> None:
-        """End a call that entered; `used` settles its tokens, None leaves those that were taken."""
+    def leave(
+        self,
+        passed: Passed,
+        outcome: Reply | Failure | None = None,
+        *,
+        worked: float = 0.0,  # noqa: ARG002  # the face that is being moved to
+        used: float | None = None,
+    ) -> None:
+        """End a call that entered; its usage settles its tokens, without one those that were taken stay."""
+        if outcome is not None and outcome.usage is not None:
+            used = outcome.usage.total_tokens
+        if isinstance(outcome, Failure) and outcome.retry_after is not None:
+            self.hold_off(outcome.retry_after)
         self.in_flight -= 1
         if self._tokens is not None and self._minute is not None and used is not None:
             self._tokens.settle(taken=passed.amount, used=used)
             self._minute.settle(passed, used=used)
         self._changed.set()
+
+    def give_back(self, passed: Passed) -> None:
+        """End a call that entered and was never made."""
+        self.leave(passed, used=0)
+
+    def hear(self, rates: Rates) -> None:
+        """Heed what a response says about the account's limits."""
 
     def hold_off(self, seconds: float) -> None:
         """Let nobody in for so long; a longer pause that is under way stands."""
