@@ -43,6 +43,11 @@ class Limits:
     max_cost_per_day: Decimal | None = None  # dollars for all batches of one ledger on one day of UTC
     max_failures: int | None = None  # failed rows after which a batch stops
 
+    @property
+    def limit_money(self) -> bool:
+        """Whether there is a sum that calls must not pass."""
+        return not (self.max_cost is self.max_cost_per_group is self.max_cost_per_day is None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:

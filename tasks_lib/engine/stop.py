@@ -24,7 +24,13 @@ class Stop:
         """Begin with nothing stopped."""
         self.why: Why | None = None
         self.reason: str | None = None
+        self.noted: tuple[Why, str] | None = None
         self._waits: set[anyio.CancelScope] = set()
+
+    def note(self, why: Why, reason: str) -> None:
+        """Let the batch go on, and end as one that did not do all that it was to do."""
+        if self.noted is None:
+            self.noted = (why, reason)
 
     @property
     def called(self) -> bool:

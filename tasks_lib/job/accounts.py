@@ -9,8 +9,8 @@ import httpx
 
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.provider import Provider
+from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.gate import Gate
-from tasks_lib.engine.run import Account
 from tasks_lib.engine.transport import PooledTransport
 from tasks_lib.job.checks import LOCAL
 from tasks_lib.job.setup import Setup

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from importlib.metadata import version
 from os import getpid
 from socket import gethostname
@@ -14,9 +15,10 @@ import uuid_utils
 from anyio import to_thread
 
 from tasks_lib.domain.run import TaskRun
-from tasks_lib.engine.budget import Budget
+from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.feed import Feed, Fetch
-from tasks_lib.engine.run import Account, Engine, utc_now
+from tasks_lib.engine.money import Money, Sums
+from tasks_lib.engine.run import Engine, utc_now
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import open_accounts
 from tasks_lib.job.accuracy import accuracy_of
@@ -147,7 +149,7 @@ class Batch:
                     raise
                 raise cause from None
             self.stop.call(Why.LEDGER, str(cause))  # such as a full disk: what was committed stands
-        summary = self._summary(self._outcome(), self.stop.reason)
+        summary = self._summary(*self._outcome())
         self._end(summary)
         return summary
 
@@ -164,7 +166,8 @@ class Batch:
                     group_rows=group_rows(at_once(self._setup, accounts)),
                 ) as writer,
             ):
-                await self._engine(accounts, writer).run(feed.draw, at_once=at_once(self._setup, accounts))
+                engine = self._engine(accounts, writer)
+                await engine.run(feed.draw, at_once=lambda: at_once(self._setup, accounts))
             await self.books.close()
 
     def _engine(self, accounts: Mapping[str, Account], writer: LedgerWriter) -> Engine:
@@ -175,19 +178,38 @@ class Batch:
             if self._heard is not None:
                 await self._heard(task_run)
 
-        most = self._setup.job.limits.max_cost
         return Engine(
             accounts=accounts,
             prices=self._setup.price_lists(),
             record=record,
             stop=self.stop,
-            budget=Budget(most) if most is not None else None,
+            money=self._money(),
+            joins=self._setup.job.identical_rows == "once",
         )
 
-    def _outcome(self) -> Outcome:
+    def _money(self) -> Money | None:
+        limits = self._setup.job.limits
+        if not limits.limit_money:
+            return None
+        midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
+        return Money(
+            Sums(
+                batch=limits.max_cost,
+                group=limits.max_cost_per_group,
+                day=limits.max_cost_per_day,
+                spent_today=self._ledger.spent_since(midnight) if limits.max_cost_per_day else Decimal(0),
+            )
+        )
+
+    def _outcome(self) -> tuple[Outcome, str | None]:
+        """How the batch ended, and why it did not do all that it was to do, if it did not."""
         if self.stop.why is not None:
-            return _OUTCOME_OF[self.stop.why]
-        return Outcome.COMPLETED_WITH_FAILURES if self.tally.durable_failed else Outcome.COMPLETED
+            return _OUTCOME_OF[self.stop.why], self.stop.reason
+        if self.stop.noted is not None:
+            why, reason = self.stop.noted
+            return _OUTCOME_OF[why], reason
+        whole = Outcome.COMPLETED_WITH_FAILURES if self.tally.durable_failed else Outcome.COMPLETED
+        return whole, None
 
     def _begin(self, rows: int | None) -> None:
         self.tally.batch_id = self.id

@@ -14,7 +14,7 @@ from tasks_lib.configs import (
     provider_of,
     secret_for,
 )
-from tasks_lib.domain.job import Job
+from tasks_lib.domain.job import Job, Limits
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.pricing import PriceList
 from tasks_lib.domain.provider import Provider, Secret
@@ -123,19 +123,26 @@ def models_of(task: Task) -> tuple[Model, ...]:
 def _checked(setup: Setup) -> Setup:
     """The setup, if its limits can be kept; a money limit that cannot is refused, not half kept."""
     prices = setup.price_lists()
-    if setup.job.limits.max_cost is None:
+    if not setup.job.limits.limit_money:
         return setup
+    limit = _money_limit(setup.job.limits)
     for revision in setup.job.task.revisions:
         for choice in revision.models:
             price = prices[choice.model]
             if price is None:
                 raise Mistake(
-                    f"limits.max_cost cannot be kept: the price of {choice.model} is unknown. "
+                    f"limits.{limit} cannot be kept: the price of {choice.model} is unknown. "
                     "Give it in prices.yaml, or take the limit away."
                 )
             if choice.most_output_tokens is None and price.steps[0][1].output:
                 raise Mistake(
-                    f"limits.max_cost cannot be kept: the answers of {choice.model} have no bound. "
+                    f"limits.{limit} cannot be kept: the answers of {choice.model} have no bound. "
                     f"Set parameters.max_tokens in revision {revision.tag!r}."
                 )
     return setup
+
+
+def _money_limit(limits: Limits) -> str:
+    """The key of the first limit in dollars that is set."""
+    keys = ("max_cost", "max_cost_per_group", "max_cost_per_day")
+    return next(key for key in keys if getattr(limits, key) is not None)

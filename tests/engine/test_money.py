@@ -1,5 +1,6 @@
 """A sum of money that is never passed."""
 
+from datetime import date
 from decimal import Decimal
 
 import anyio
@@ -11,7 +12,7 @@ from trio.testing import MockClock
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.pricing import FREE, PriceList, Prices
 from tasks_lib.domain.retries import Retries
-from tasks_lib.engine.budget import Budget, Spent
+from tasks_lib.engine.money import Money, Scope, Spent, Sums
 from tasks_lib.engine.stop import Why
 from tests.domain.pieces import BIG, SMALL
 from tests.engine.world import World, after, hangs, reset, says, status
@@ -34,7 +35,7 @@ async def test_the_batch_ends_when_another_call_does_not_fit():
     """Ten dollars hold three calls of at most three, and the stop says why."""
     world = World(prices=PRICES, most_cost=Decimal(10), step=says(output_tokens=3), max_tokens=3)
     await world.run(rows=10, at_once=1)
-    assert (len(world.arrivals), world.budget.spent) == (3, 9)
+    assert (len(world.arrivals), world.money.spent) == (3, 9)
     assert (world.stop.why, world.stop.reason) == (Why.MONEY, "the limit of $10 does not hold another call")
 
 
@@ -43,10 +44,10 @@ async def test_what_calls_give_back_is_spent_by_others():
     """With ten dollars and a worst case of ten, calls of one dollar go one after another."""
     world = World(prices=PRICES, most_cost=Decimal(10), step=after(1, says(output_tokens=1)), max_tokens=10)
     await world.run(rows=20)
-    assert (len(world.arrivals), world.most_in_flight, world.budget.spent) == (1, 1, 1)
+    assert (len(world.arrivals), world.most_in_flight, world.money.spent) == (1, 1, 1)
     world = World(prices=PRICES, most_cost=Decimal(19), step=after(1, says(output_tokens=1)), max_tokens=10)
     await world.run(rows=20)
-    assert (len(world.arrivals), world.most_in_flight, world.budget.spent) == (10, 1, 10)
+    assert (len(world.arrivals), world.most_in_flight, world.money.spent) == (10, 1, 10)
 
 
 @pytest.mark.anyio
@@ -55,7 +56,7 @@ async def test_all_who_wait_for_money_are_woken():
     world = World(prices=PRICES, most_cost=Decimal(25), step=after(1, says(output_tokens=1)), max_tokens=5)
     with anyio.fail_after(1_000):
         await world.run(rows=20)
-    assert (world.statuses, world.budget.spent) == ({"completed": 20}, 20)
+    assert (world.statuses, world.money.spent) == ({"completed": 20}, 20)
 
 
 @pytest.mark.anyio
@@ -65,7 +66,7 @@ async def test_a_call_whose_cost_is_unknown_counts_as_the_worst():
         prices=PRICES, most_cost=Decimal(10), retries=Retries(transient=0), step=hangs(), max_tokens=4
     )
     await world.run(rows=3, at_once=1)
-    assert (len(world.arrivals), world.budget.spent, world.stop.why) == (2, 8, Why.MONEY)
+    assert (len(world.arrivals), world.money.spent, world.stop.why) == (2, 8, Why.MONEY)
 
 
 @pytest.mark.anyio
@@ -74,7 +75,7 @@ async def test_a_call_that_surely_cost_nothing_gives_all_back():
     world = World(prices=PRICES, most_cost=Decimal(4), max_tokens=4)
     world.row(1, status(503), says(output_tokens=2))
     await world.run(rows=1)
-    assert (world.statuses, world.budget.spent) == ({"completed": 1}, 2)
+    assert (world.statuses, world.money.spent) == ({"completed": 1}, 2)
 
 
 @pytest.mark.anyio
@@ -88,7 +89,7 @@ async def test_who_was_stopped_at_the_gate_gives_the_money_back():
         max_tokens=5,
     )
     await world.run(rows=10, stop_at=1)
-    assert (world.budget.spent, world.budget._reserved) == (1, 0)
+    assert (world.money.spent, world.money.budgets[0].reserved) == (1, 0)
 
 
 @pytest.mark.anyio
@@ -107,7 +108,7 @@ async def test_a_cost_without_a_worst_case_counts_when_it_is_known():
     """Answers without a bound cannot be reserved for; the limit ends the batch as soon as it is passed."""
     world = World(prices=PRICES, most_cost=Decimal(10), step=says(output_tokens=4))
     await world.run(rows=10, at_once=1)
-    assert (len(world.arrivals), world.budget.spent, world.stop.why) == (3, 12, Why.MONEY)
+    assert (len(world.arrivals), world.money.spent, world.stop.why) == (3, 12, Why.MONEY)
 
 
 @pytest.mark.anyio
@@ -133,13 +134,88 @@ async def test_a_model_without_prices_costs_nobody_knows_what():
 @pytest.mark.anyio
 async def test_money_that_cannot_be_had_is_spent_at_once():
     """When nothing under way could give anything back, nobody waits."""
-    budget = Budget(Decimal(1))
+    money = Money(Sums(batch=Decimal(1)))
     with pytest.raises(Spent):
-        await budget.reserve(Decimal(2))
-    await budget.reserve(Decimal(1))
-    budget.settle(Decimal(1), Decimal("0.5"))
+        await money.reserve(Decimal(2), group=None)
+    reserved = await money.reserve(Decimal(1), group=None)
+    money.settle(reserved, Decimal("0.5"))
     with pytest.raises(Spent):
-        await budget.reserve(Decimal(1))
+        await money.reserve(Decimal(1), group=None)
+
+
+@pytest.mark.anyio
+async def test_each_reporting_group_has_its_own_sum():
+    """What one group has spent leaves the others' money alone, and the error says whose is gone."""
+    money = Money(Sums(group=Decimal(2)))
+    money.settle(await money.reserve(Decimal(2), group="a"), Decimal(2))
+    with pytest.raises(Spent) as caught:
+        await money.reserve(Decimal(1), group="a")
+    assert caught.value.budget.scope is Scope.GROUP
+    assert "'a'" in str(caught.value)
+    money.settle(await money.reserve(Decimal(2), group="b"), Decimal(1))
+    money.settle(await money.reserve(Decimal(2), group=None), Decimal(1))
+    assert {one.of: one.spent for one in money.budgets} == {"a": 2, "b": 1, None: 1}
+
+
+@pytest.mark.anyio
+async def test_a_day_counts_what_earlier_batches_spent_and_ends_at_midnight():
+    """With four of five dollars gone there is one left, and five a day later; a clock set back gives none."""
+    days = [date(2026, 11, 22)]
+    money = Money(Sums(day=Decimal(5), spent_today=Decimal(4), today=lambda: days[-1]))
+    money.settle(await money.reserve(Decimal(1), group=None), Decimal(1))
+    with pytest.raises(Spent, match="a day"):
+        await money.reserve(Decimal(1), group=None)
+    days.append(date(2026, 11, 21))
+    with pytest.raises(Spent, match="a day"):
+        await money.reserve(Decimal(1), group=None)
+    days.append(date(2026, 11, 23))
+    await money.reserve(Decimal(5), group=None)
+
+
+@pytest.mark.anyio
+async def test_who_came_first_is_served_first():
+    """A call that waits for much money is not overtaken for ever by calls that need little."""
+    money, served = Money(Sums(batch=Decimal(10))), []
+    under_way = await money.reserve(Decimal(6), group=None)
+
+    async def ask(worst):
+        await money.reserve(Decimal(worst), group=None)
+        served.append(worst)
+
+    async with anyio.create_task_group() as tasks:
+        for worst in (6, 1):
+            tasks.start_soon(ask, worst)
+            await anyio.wait_all_tasks_blocked()
+        assert served == []
+        money.settle(under_way, Decimal(0))
+    assert served == [6, 1]
+
+
+@pytest.mark.anyio
+async def test_a_raised_limit_lets_those_who_wait_go_on():
+    """A limit may change while calls wait for money; one that begins late counts what was spent before."""
+    money = Money(Sums(batch=Decimal(1)))
+    await money.reserve(Decimal(1), group=None)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: money.reserve(Decimal(1), group=None))
+        await anyio.wait_all_tasks_blocked()
+        money.change(batch=Decimal(2), spent=Decimal(0))
+    fresh = Money(Sums())
+    fresh.change(batch=Decimal(2), spent=Decimal(2))
+    with pytest.raises(Spent):
+        await fresh.reserve(Decimal(1), group=None)
+
+
+@pytest.mark.anyio
+async def test_a_group_without_money_holds_up_nobody_else():
+    """Its rows are left for another time, the others are answered, and the batch does not count as whole."""
+    world = World(prices=PRICES, most_per_group=Decimal(5), step=says(output_tokens=5), max_tokens=5)
+    world.groups = {1: "a", 2: "a", 3: "b"}
+    await world.run(rows=3, at_once=1)
+    assert [run.plan.row_number for run in world.runs] == [1, 3]
+    assert not world.stop.called
+    why, reason = world.stop.noted
+    assert (why, "'a'" in reason) == (Why.MONEY, True)
 
 
 STEPS = st.one_of(
@@ -176,11 +252,11 @@ def test_no_order_of_events_passes_the_limit(most, at_once, scripts, models):
     counted = sum(
         worst if attempt.cost is None else attempt.cost for run in world.runs for attempt in run.attempts
     )
-    assert world.budget.spent == counted <= most
-    assert world.budget._reserved == 0
+    assert world.money.spent == counted <= most
+    assert world.money.budgets[0].reserved == 0
     assert sum(len(run.attempts) for run in world.runs) == len(world.arrivals)
     if world.stop.called:
         assert world.stop.why is Why.MONEY
-        assert most - world.budget.spent < worst
+        assert most - world.money.spent < worst
     else:
         assert len(world.runs) == len(scripts)

@@ -9,6 +9,7 @@ assert world.run_of(3).response == "at last"
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from math import inf
 from typing import NamedTuple
@@ -19,9 +20,10 @@ import orjson
 
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.provider import Provider
-from tasks_lib.engine.budget import Budget
+from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.gate import Gate
-from tasks_lib.engine.run import Account, Engine
+from tasks_lib.engine.money import Money, Sums
+from tasks_lib.engine.run import Engine
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.providers.openai import OpenAI
 from tests.domain.pieces import BIG, NOON, plan
@@ -111,10 +113,12 @@ class World:
         limits=None,
         prices=None,
         most_cost=None,
+        most_per_group=None,
         retries=None,
         output=None,
         step=None,
         recording=0.0,
+        joins=True,
         **parameters,
     ):
         self.models = models or (BIG,)
@@ -122,10 +126,14 @@ class World:
             limits if isinstance(limits, dict) else defaultdict(lambda: limits or Limits(in_flight=10_000))
         )
         self.prices = prices or {}
-        self.budget = None if most_cost is None else Budget(most_cost)
+        limited = most_cost is not None or most_per_group is not None
+        self.money = Money(Sums(batch=most_cost, group=most_per_group)) if limited else None
+        self.groups: dict[int, str] = {}
+        self.same_as: dict[int, int] = {}
         self.asked = {"retries": retries, **({"output": output} if output else {}), **parameters}
         self.step = step or says()
         self.recording = recording
+        self.joins = joins
         self.stop = Stop()
         self.arrivals: list[Arrival] = []
         self.in_flight = self.most_in_flight = 0
@@ -154,21 +162,27 @@ class World:
             if number is None:
                 return None
             self.most_under_way = max(self.most_under_way, number - len(self.runs))
-            return plan(*self.models, number=number, **self.asked)
+            made = plan(*self.models, number=number, **self.asked)
+            same_as = self.same_as.get(number)
+            if same_as is not None:  # this row asks what that one asks
+                other = plan(*self.models, number=same_as, **self.asked)
+                made = replace(made, input_hash=other.input_hash, messages=other.messages)
+            return replace(made, reporting_group=self.groups.get(number))
 
         engine = Engine(
             accounts={name: self._account(name) for name in {model.provider for model in self.models}},
             prices={model: self.prices.get(model) for model in self.models},
             record=self._record,
             stop=self.stop,
-            budget=self.budget,
+            money=self.money,
+            joins=self.joins,
             now=lambda: NOON + timedelta(seconds=self.now()),
         )
         async with anyio.create_task_group() as others:
             if stop_at is not None:
                 others.start_soon(self._call_stop, stop_at)
             with anyio.move_on_after(inf if cancel_at is None else cancel_at):
-                await engine.run(draw, at_once=at_once or rows)
+                await engine.run(draw, at_once=lambda: at_once or rows)
             self.ended_at = self.now()
             others.cancel_scope.cancel()
         return self

@@ -1,0 +1,206 @@
+"""One attempt: waits, passes money and gate, has one exchange, and judges and prices what came of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+import anyio
+import httpx
+
+from tasks_lib.domain.failure import Failure, FailureKind
+from tasks_lib.domain.output import Answer, Reply, judge
+from tasks_lib.domain.plan import Message, Plan
+from tasks_lib.domain.policy import Call
+from tasks_lib.domain.pricing import PriceList, Prices, cost_of
+from tasks_lib.domain.provider import Provider
+from tasks_lib.domain.run import Attempt
+from tasks_lib.domain.task import Model, ModelChoice
+from tasks_lib.domain.usage import Usage
+from tasks_lib.domain.worst import worst_cost
+from tasks_lib.engine.exchange import have
+from tasks_lib.engine.forecast import Forecast
+from tasks_lib.engine.gate import Gate
+from tasks_lib.engine.money import Money, Reserved, Scope, Spent
+from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.engine.window import Passed
+from tasks_lib.providers.protocol import WireProtocol
+
+_NOTHING = Decimal(0)
+_INTERRUPTED = Failure(
+    kind=FailureKind.CANCELLED, message="interrupted while the answer was awaited", maybe_billed=True
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A provider, and all that it takes to call it."""
+
+    provider: Provider
+    protocol: WireProtocol
+    transport: httpx.AsyncBaseTransport
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class _Leave:
+    """What a call was let in with."""
+
+    passed: Passed
+    reserved: Reserved | None
+
+
+class Caller:
+    """Makes calls: each within the money and through the gate of its model's account."""
+
+    def __init__(
+        self,
+        *,
+        accounts: Mapping[str, Account],  # by the provider's name
+        prices: Mapping[Model, PriceList | None],
+        stop: Stop,
+        money: Money | None,
+        now: Callable[[], datetime],
+        sleeping: Callable[[], AbstractContextManager[None]],  # entered by who only waits
+    ) -> None:
+        """Call with these accounts."""
+        self._accounts = accounts
+        self._prices = prices
+        self._stop = stop
+        self._money = money
+        self._now = now
+        self._sleeping = sleeping
+        self._forecasts: dict[tuple[str, Model], Forecast] = {}
+
+    async def make(self, plan: Plan, call: Call, attempts: list[Attempt]) -> bool:
+        """Have one attempt and append it; False if the stop or the end of the money came before that."""
+        choice = plan.models[call.position]
+        account = self._accounts[choice.model.provider]
+        messages = corrected(plan.messages, call.correction)
+        decided = anyio.current_time()
+        leave = await self._let_in(account.gate, plan, call, messages)
+        if leave is None:
+            return False
+        began = anyio.current_time()
+        started_at = self._now()
+        outcome: Reply | Failure = _INTERRUPTED
+        try:
+            outcome = await have(account.protocol.exchange(messages, choice, plan.output), account.transport)
+        finally:
+            worked = anyio.current_time() - began
+            account.gate.leave(leave.passed, used=outcome.usage.total_tokens if outcome.usage else None)
+            if isinstance(outcome, Failure) and outcome.retry_after is not None:
+                account.gate.hold_off(outcome.retry_after)
+            prices = self._prices_for(choice.model, outcome.usage)
+            cost = self._cost(choice.model, outcome, prices)
+            if leave.reserved is not None and self._money is not None:
+                self._money.settle(leave.reserved, cost)
+            verdict = outcome if isinstance(outcome, Failure) else judge(plan.output, outcome)
+            attempts.append(
+                Attempt(
+                    position=call.position,
+                    model=choice.model,
+                    started_at=started_at,
+                    waited=began - decided,
+                    worked=worked,
+                    answer=verdict if isinstance(verdict, Answer) else None,
+                    failure=verdict if isinstance(verdict, Failure) else None,
+                    usage=outcome.usage,
+                    prices=prices,
+                    cost=cost,
+                    estimated_cost=None if cost is not None else self._estimate(plan, choice, messages),
+                    answered_by=outcome.model,
+                    http_status=outcome.http_status,
+                    request_id=outcome.request_id,
+                )
+            )
+        if outcome.usage is not None:
+            self._forecast(plan, choice.model).learn(messages, outcome.usage)
+        return True
+
+    async def _let_in(self, gate: Gate, plan: Plan, call: Call, messages: Sequence[Message]) -> _Leave | None:
+        """Wait out the backoff, set the money aside, pass the gate; None if the call is not to be made."""
+        choice = plan.models[call.position]
+        tokens = (
+            self._forecast(plan, choice.model).of(messages, most_output=choice.most_output_tokens)
+            if gate.counts_tokens
+            else 0.0
+        )
+        reserved: Reserved | None = None
+        passed: Passed | None = None
+        with self._stop.cuts_short():
+            if call.wait > 0:
+                with self._sleeping():
+                    await anyio.sleep(call.wait)
+            if self._money is not None:
+                try:
+                    reserved = await self._money.reserve(
+                        self._worst_cost(choice, plan, messages), group=plan.reporting_group
+                    )
+                except Spent as spent:
+                    self._no_money(spent)
+                    return None
+            passed = await gate.enter(tokens=tokens)
+        if passed is not None and not self._stop.called:
+            return _Leave(passed, reserved)
+        if passed is not None:
+            gate.leave(passed, used=0)
+        if reserved is not None and self._money is not None:
+            self._money.settle(reserved, _NOTHING)
+        return None
+
+    def _no_money(self, spent: Spent) -> None:
+        """End the batch; but where only one group's money is gone, the others go on."""
+        reason = str(spent)
+        if spent.budget.scope is Scope.GROUP:
+            self._stop.note(Why.MONEY, reason)
+        else:
+            self._stop.call(Why.MONEY, reason)
+
+    def _prices_for(self, model: Model, usage: Usage | None) -> Prices | None:
+        prices = self._prices.get(model)
+        return prices.for_usage(usage) if prices is not None and usage is not None else None
+
+    def _cost(self, model: Model, outcome: Reply | Failure, prices: Prices | None) -> Decimal | None:
+        """Dollars; None where tokens or prices are unknown, and nothing for what was surely not answered."""
+        if outcome.usage is not None and prices is not None:
+            return cost_of(outcome.usage, prices)
+        of_model = self._prices.get(model)
+        if of_model is not None and of_model.is_free:
+            return _NOTHING
+        surely_nothing = outcome.usage is None and isinstance(outcome, Failure) and not outcome.maybe_billed
+        return _NOTHING if surely_nothing else None
+
+    def _estimate(self, plan: Plan, choice: ModelChoice, messages: Sequence[Message]) -> Decimal | None:
+        """Dollars that a call without an answer has likely cost, if it was billed; None without prices."""
+        of_model = self._prices.get(choice.model)
+        if of_model is None:
+            return None
+        likely = self._forecast(plan, choice.model).of(messages, most_output=choice.most_output_tokens)
+        most = choice.most_output_tokens
+        usage = Usage(input_tokens=0, output_tokens=min(round(likely), most or round(likely)))
+        return cost_of(usage, of_model.for_usage(usage))
+
+    def _worst_cost(self, choice: ModelChoice, plan: Plan, messages: Sequence[Message]) -> Decimal:
+        """What to set aside for a call; nothing where no worst case is known."""
+        prices = self._prices.get(choice.model)
+        if prices is None:
+            return _NOTHING
+        return worst_cost(messages, choice, plan.output, prices) or _NOTHING
+
+    def _forecast(self, plan: Plan, model: Model) -> Forecast:
+        key = (plan.revision.fingerprint, model)
+        found = self._forecasts.get(key)
+        if found is None:
+            found = self._forecasts[key] = Forecast()
+        return found
+
+
+def corrected(messages: Sequence[Message], correction: str | None) -> Sequence[Message]:
+    """The messages with the error of the last answer told; the history itself is not sent again."""
+    if correction is None:
+        return messages
+    *before, last = messages
+    told = f"{last.text}\n\nYour last answer was rejected: {correction}. Answer again, and correctly."
+    return (*before, replace(last, text=told))
