@@ -57,16 +57,21 @@ def run_job(path: Path, *, overrides: Mapping[str, object], options: Options, ma
     watched = not manner.quiet and somebody_watches()
     if not (manner.quiet or watched):
         note(f"{setup.job.name}: checking {setup.job.source}")
-    with live_line() if watched else nullcontext(None if manner.quiet else log_line) as show:
-        summary = anyio.run(
-            partial(_carry_out, begin, setup, tally, show=show, every=LOOKED_AT if watched else LOGGED)
-        )
+    summary = carried_out(begin, setup, tally, watched=watched, quiet=manner.quiet)
     again = Again.of(path, overrides=overrides, options=options, prefect=manner.prefect)
     if manner.json:
         tell(json_text(summary.as_json()))
     if not manner.quiet or summary.outcome is not Outcome.COMPLETED:
         show_summary(summary, tally=tally, again=again, aside=manner.json or manner.quiet)
     return summary.outcome.exit_code
+
+
+def carried_out(begin: Begin, setup: Setup, tally: Tally, *, watched: bool, quiet: bool) -> Summary:
+    """The summary of a batch that is shown while it runs, and that heeds interrupts."""
+    with live_line() if watched else nullcontext(None if quiet else log_line) as show:
+        return anyio.run(
+            partial(_carry_out, begin, setup, tally, show=show, every=LOOKED_AT if watched else LOGGED)
+        )
 
 
 def _directly(setup: Setup, *, options: Options) -> Begin:
