@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from tasks_lib.cli.forms import Form, SchemaOf
+from tasks_lib.cli.forms import AfterAmbiguous, Form, SchemaOf
 
 app = typer.Typer(
     name="rowmill",
@@ -72,6 +72,45 @@ Model = Annotated[
         "--model",
         metavar="PROVIDER:NAME",
         help="Ask this model first, in place of the task's.",
+        show_default=False,
+    ),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cost",
+        metavar="DOLLARS",
+        min=0,
+        help="Stop before the batch has cost more; the next run goes on.",
+        show_default=False,
+    ),
+]
+MaxCostPerGroup = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cost-per-group",
+        metavar="DOLLARS",
+        min=0,
+        help="Leave a reporting group's rows for later before they have cost more.",
+        show_default=False,
+    ),
+]
+MaxCostPerDay = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cost-per-day",
+        metavar="DOLLARS",
+        min=0,
+        help="Stop before all batches of the ledger have cost more on this day of UTC.",
+        show_default=False,
+    ),
+]
+OnAmbiguous = Annotated[
+    AfterAmbiguous | None,
+    typer.Option(
+        "--on-ambiguous",
+        help="What follows a call that may have been billed though no answer arrived: another one, or a "
+        "failed row.  [dim]\\[default: retry][/]",
         show_default=False,
     ),
 ]
@@ -161,6 +200,10 @@ def plan(
     settings: Settings = None,
     reporting_group: Group = None,
     model: Model = None,
+    max_cost: MaxCost = None,
+    max_cost_per_group: MaxCostPerGroup = None,
+    max_cost_per_day: MaxCostPerDay = None,
+    on_ambiguous: OnAmbiguous = None,
     force: Force = False,
     retry_failed: RetryFailed = False,
     as_json: AsJson = False,
@@ -182,7 +225,18 @@ def plan(
 
     show_plan(
         job,
-        overrides=_overrides(source, output, ledger, reporting_group, model, settings),
+        overrides=_overrides(
+            settings,
+            input=source,
+            output=output,
+            ledger=ledger,
+            reporting_group=reporting_group,
+            model=model,
+            max_cost=max_cost,
+            max_cost_per_group=max_cost_per_group,
+            max_cost_per_day=max_cost_per_day,
+            on_ambiguous=on_ambiguous and on_ambiguous.value,
+        ),
         options=Options(limit=limit, force=force, retry_failed=retry_failed),
         as_json=as_json,
     )
@@ -199,6 +253,10 @@ def run(
     settings: Settings = None,
     reporting_group: Group = None,
     model: Model = None,
+    max_cost: MaxCost = None,
+    max_cost_per_group: MaxCostPerGroup = None,
+    max_cost_per_day: MaxCostPerDay = None,
+    on_ambiguous: OnAmbiguous = None,
     force: Force = False,
     retry_failed: RetryFailed = False,
     prefect: Annotated[
@@ -229,7 +287,7 @@ def run(
       rowmill run configs/jobs/reviews.yaml
       rowmill run configs/jobs/reviews.yaml --limit 20 --output try.csv
       rowmill run configs/jobs/reviews.yaml --model groq:llama-3.1-8b-instant
-      rowmill run configs/jobs/reviews.yaml --set limits.max_cost=2.50
+      rowmill run configs/jobs/reviews.yaml --max-cost 2.50
       rowmill run configs/jobs/reviews.yaml --retry-failed
 
     Ctrl-C once (or SIGTERM) finishes the calls under way, twice drops
@@ -247,7 +305,18 @@ def run(
 
     code = run_job(
         job,
-        overrides=_overrides(source, output, ledger, reporting_group, model, settings),
+        overrides=_overrides(
+            settings,
+            input=source,
+            output=output,
+            ledger=ledger,
+            reporting_group=reporting_group,
+            model=model,
+            max_cost=max_cost,
+            max_cost_per_group=max_cost_per_group,
+            max_cost_per_day=max_cost_per_day,
+            on_ambiguous=on_ambiguous and on_ambiguous.value,
+        ),
         options=Options(limit=limit, force=force, retry_failed=retry_failed),
         manner=Manner(prefect=prefect, json=as_json, quiet=quiet),
     )
@@ -405,7 +474,11 @@ def export(
     """
     from tasks_lib.cli.export import write_rows
 
-    write_rows(job, overrides=_overrides(source, output, ledger, None, model, settings), limit=limit)
+    write_rows(
+        job,
+        overrides=_overrides(settings, input=source, output=output, ledger=ledger, model=model),
+        limit=limit,
+    )
 
 
 @app.command()
@@ -430,20 +503,9 @@ def schema(
     show_schema(of)
 
 
-def _overrides(
-    source: Path | None,
-    output: Path | None,
-    ledger: Path | None,
-    reporting_group: str | None,
-    model: str | None,
-    settings: list[str] | None,
-) -> dict[str, object]:
+def _overrides(settings: list[str] | None, **flags: Path | str | float | None) -> dict[str, object]:
     """What the flags set, by the key that each stands for."""
-    flags: dict[str, object] = {
-        "input": source, "output": output, "ledger": ledger,
-        "reporting_group": reporting_group, "model": model,
-    }  # fmt: skip
-    given = {name: value for name, value in flags.items() if value is not None}
+    given: dict[str, object] = {name: value for name, value in flags.items() if value is not None}
     for setting in settings or ():
         key, equals, value = setting.partition("=")
         if not (key.strip() and equals):

@@ -19,3 +19,10 @@ class SchemaOf(StrEnum):
     TASK = "task"
     PROVIDERS = "providers"
     PRICES = "prices"
+
+
+class AfterAmbiguous(StrEnum):
+    """What follows a call that may have been billed though no answer arrived."""
+
+    RETRY = "retry"
+    FAIL = "fail"
