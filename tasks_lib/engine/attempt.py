@@ -89,9 +89,7 @@ class Caller:
             outcome = await have(account.protocol.exchange(messages, choice, plan.output), account.transport)
         finally:
             worked = anyio.current_time() - began
-            account.gate.leave(leave.passed, used=outcome.usage.total_tokens if outcome.usage else None)
-            if isinstance(outcome, Failure) and outcome.retry_after is not None:
-                account.gate.hold_off(outcome.retry_after)
+            account.gate.leave(leave.passed, outcome, worked=worked)
             prices = self._prices_for(choice.model, outcome.usage)
             cost = self._cost(choice.model, outcome, prices)
             if leave.reserved is not None and self._money is not None:
@@ -145,7 +143,7 @@ class Caller:
         if passed is not None and not self._stop.called:
             return _Leave(passed, reserved)
         if passed is not None:
-            gate.leave(passed, used=0)
+            gate.give_back(passed)
         if reserved is not None and self._money is not None:
             self._money.settle(reserved, _NOTHING)
         return None
