@@ -114,6 +114,16 @@ OnAmbiguous = Annotated[
         show_default=False,
     ),
 ]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--sample",
+        metavar="N",
+        min=1,
+        help="Ask N rows chosen by chance, and estimate from them what the others will come to.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", metavar="", help="Ask rows again that were answered before.")]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", metavar="", help="Ask only the rows that failed before.")
@@ -197,6 +207,7 @@ def plan(
     output: Output = None,
     ledger: LedgerOption = None,
     limit: Limit = None,
+    sample: Sample = None,
     settings: Settings = None,
     reporting_group: Group = None,
     model: Model = None,
@@ -208,38 +219,50 @@ def plan(
     retry_failed: RetryFailed = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a job and show what a run would do; spends nothing.
+    """Check a job and show what a run would do; spends nothing without --sample.
 
     Reads every row, looks up which were answered before, and shows
     what would be asked of which model at which price.
+
+    With --sample N it asks N rows that are chosen by chance among those
+    without an answer, and estimates what the others will cost and how
+    long they will take. Each figure has an interval that holds the truth
+    for 19 of 20 samples; what happens to fewer than one row in N may not
+    be in it. The answers count: they are in the ledger, and a later run
+    skips these rows. --max-cost is then about the sample alone.
 
     For example:
 
       rowmill plan configs/jobs/reviews.yaml
       rowmill plan configs/jobs/reviews.yaml --input today.csv --limit 100
+      rowmill plan configs/jobs/reviews.yaml --sample 50 --max-cost 0.10
 
     Exit codes: 0 the job can be run, 2 it cannot; the message says why.
+    With --sample those of rowmill run, about the sample's rows.
     """
-    from tasks_lib.cli.plan import show_plan
     from tasks_lib.job.stretches import Options
 
-    show_plan(
-        job,
-        overrides=_overrides(
-            settings,
-            input=source,
-            output=output,
-            ledger=ledger,
-            reporting_group=reporting_group,
-            model=model,
-            max_cost=max_cost,
-            max_cost_per_group=max_cost_per_group,
-            max_cost_per_day=max_cost_per_day,
-            on_ambiguous=on_ambiguous and on_ambiguous.value,
-        ),
-        options=Options(limit=limit, force=force, retry_failed=retry_failed),
-        as_json=as_json,
+    overrides = _overrides(
+        settings,
+        input=source,
+        output=output,
+        ledger=ledger,
+        reporting_group=reporting_group,
+        model=model,
+        max_cost=max_cost,
+        max_cost_per_group=max_cost_per_group,
+        max_cost_per_day=max_cost_per_day,
+        on_ambiguous=on_ambiguous and on_ambiguous.value,
     )
+    options = Options(limit=limit, force=force, retry_failed=retry_failed)
+    if sample is not None:
+        from tasks_lib.cli.sample import ask_sample
+
+        code = ask_sample(job, overrides=overrides, options=options, sample=sample, as_json=as_json)
+        raise typer.Exit(code)
+    from tasks_lib.cli.plan import show_plan
+
+    show_plan(job, overrides=overrides, options=options, as_json=as_json)
 
 
 @app.command()

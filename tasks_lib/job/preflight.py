@@ -14,11 +14,10 @@ from tasks_lib.job.accounts import limits_for
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.stretches import Options
-from tasks_lib.ledger import open_ledger
+from tasks_lib.job.survey import survey
 from tasks_lib.rows import OpenSource, open_source, output_names
 
 _SAMPLE = 500  # rows from which the length of a prompt is estimated
-_LOOK_UP = 10_000  # rows that are looked up in the ledger together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,24 +76,32 @@ def preflight(setup: Setup, *, options: Options | None = None) -> Preflight:
     Raises:
         Mistake: the first thing that would keep the batch from being run.
     """
-    options = options or Options()
+    found, _ = preflight_and_sample(setup, options=options or Options(), sample=0)
+    return found
+
+
+def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tuple[Preflight, tuple[Row, ...]]:
+    """The same, and so many of the rows that a run would ask, chosen by chance, in the source's order.
+
+    Raises:
+        Mistake: the first thing that would keep the batch from being run.
+    """
     check_before_rows(setup)
     job = setup.job
     with open_source(job.source, folder=setup.folder) as source:
         rows = check_source(setup, source, limit=options.limit)
-        answered, failed = _answered(job, source, limit=options.limit)
-        to_run = rows if options.force else failed if options.retry_failed else rows - answered
-        tokens = _input_tokens(job, source) * to_run
+        seen = survey(job, source, rows=rows, options=options, choose=sample)
+        tokens = _input_tokens(job, source) * seen.to_run
         names = output_names(source.columns, job.task.output)
         prices = setup.price_lists()
-        return Preflight(
+        found = Preflight(
             job=job.name,
             source=source.description,
             dialect=str(source.dialect) if source.dialect is not None else None,
             columns=source.columns,
             rows=rows,
-            answered=answered,
-            to_run=to_run,
+            answered=seen.answered,
+            to_run=seen.to_run,
             inputs=dict(job.inputs),
             revisions=_revisions(job),
             models=tuple(_model(setup, model, price) for model, price in prices.items()),
@@ -106,20 +113,7 @@ def preflight(setup: Setup, *, options: Options | None = None) -> Preflight:
             estimated_input_cost=_input_cost(job, tokens, prices[setup.models[0]]),
             warnings=_warnings(job, source, prices),
         )
-
-
-def _answered(job: Job, source: OpenSource, *, limit: int | None) -> tuple[int, int]:
-    """Rows that the ledger has an answer for, and rows of which it has only failures."""
-    if not job.ledger.exists():
-        return 0, 0
-    planner = planner_of(job)
-    answered = failed = 0
-    with open_ledger(job.ledger, read_only=True) as ledger:
-        for rows in source.rows(size=_LOOK_UP, limit=limit, columns=columns_of(job)):
-            identities = [planner.chart(row).identity for row in rows]
-            answered += len(ledger.answered(identities))
-            failed += len(ledger.failed(identities))
-    return answered, failed
+    return found, seen.chosen
 
 
 def _input_tokens(job: Job, source: OpenSource) -> float:

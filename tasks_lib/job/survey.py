@@ -1,0 +1,93 @@
+"""Which rows of a job are still to be asked: counted, and some of them chosen by chance."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import heappush, heappushpop
+
+from tasks_lib.domain.chance import fraction
+from tasks_lib.domain.job import Job
+from tasks_lib.domain.plan import Charted
+from tasks_lib.domain.row import Row
+from tasks_lib.job.checks import columns_of, planner_of
+from tasks_lib.job.stretches import Options
+from tasks_lib.ledger import Ledger, open_ledger
+from tasks_lib.rows import OpenSource
+
+_LOOK_UP = 10_000  # rows that are looked up in the ledger together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """The rows that a run would ask, and a random choice of them in the source's order."""
+
+    answered: int  # by earlier batches
+    to_run: int
+    chosen: tuple[Row, ...]
+
+
+def survey(job: Job, source: OpenSource, *, rows: int, options: Options, choose: int = 0) -> Survey:
+    """Read the source once beside the ledger; in memory are the chosen rows and no others.
+
+    The same rows are chosen each time, as long as the same rows are without an answer: each row has a
+    number that hangs on its key and the job's seed, and the smallest are taken.
+    """
+    if not job.ledger.exists():
+        to_run = 0 if options.retry_failed and not options.force else rows
+        found = (
+            row
+            for stretch in source.rows(size=_LOOK_UP, limit=options.limit, columns=columns_of(job))
+            for row in stretch
+        )
+        return Survey(
+            answered=0, to_run=to_run, chosen=_chosen(found, job, choose) if choose and to_run else ()
+        )
+    with open_ledger(job.ledger, read_only=True) as ledger:
+        looking = _Looking(job, source, ledger, options)
+        chosen = _chosen(looking.rows(), job, choose)
+        return Survey(answered=looking.answered, to_run=looking.to_run, chosen=chosen)
+
+
+class _Looking:
+    """Looks rows up in the ledger, and counts them on the way."""
+
+    def __init__(self, job: Job, source: OpenSource, ledger: Ledger, options: Options) -> None:
+        self.answered = 0
+        self.to_run = 0
+        self._job = job
+        self._source = source
+        self._ledger = ledger
+        self._options = options
+
+    def rows(self) -> Iterator[Row]:
+        """Those that a run would ask."""
+        planner = planner_of(self._job)
+        columns = columns_of(self._job)
+        for stretch in self._source.rows(size=_LOOK_UP, limit=self._options.limit, columns=columns):
+            for one in self._still_to_ask([planner.chart(row) for row in stretch]):
+                self.to_run += 1
+                yield one.row
+
+    def _still_to_ask(self, charted: list[Charted]) -> list[Charted]:
+        identities = [one.identity for one in charted]
+        answered = self._ledger.answered(identities)
+        self.answered += len(answered)
+        if self._options.force:
+            return charted
+        if self._options.retry_failed:
+            failed = self._ledger.failed(identities)
+            return [one for one in charted if one.identity in failed]
+        return [one for one in charted if one.identity not in answered]
+
+
+def _chosen(rows: Iterator[Row], job: Job, choose: int) -> tuple[Row, ...]:
+    """The rows with the smallest numbers of chance; all rows are drawn from the iterator in any case."""
+    kept: list[tuple[float, int, Row]] = []  # the largest on top, so that it is the first to give way
+    for row in rows:
+        if not choose:
+            continue
+        place = (-fraction(job.seed, "sample", row.key), row.number, row)
+        if len(kept) < choose:
+            heappush(kept, place)
+        else:
+            heappushpop(kept, place)
+    return tuple(sorted((row for _, _, row in kept), key=lambda row: row.number))
