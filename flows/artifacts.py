@@ -107,7 +107,9 @@ def markdown_of(summary: Summary) -> str:
         "",
         f"- calls: {summary.calls:,}, in {summary.seconds:,.1f} s",
         f"- tokens: {summary.input_tokens:,} in, {summary.output_tokens:,} out",
-        f"- cost: {dollars(summary.cost)}" + (f", and {unknown:,} calls of unknown cost" if unknown else ""),
+        f"- cost: {dollars(summary.cost)}"
+        + (f", and perhaps {dollars(summary.possible_cost)} more" if summary.possible_cost else "")
+        + (f", and {unknown:,} calls of unknown cost" if unknown else ""),
         f"- batch: `{summary.batch_id}`",
         f"- ledger: `{summary.ledger}`",
     ]

@@ -19,6 +19,9 @@ def short_count(number: int) -> str:
     return f"{number / 1e9:.0f}G"
 
 
+_NOTHING = Decimal(0)
+
+
 def dollars(amount: Decimal) -> str:
     """An amount with as many decimals as it needs to be read: $12.35, $0.0123, $0.0000042."""
     if amount == 0:
@@ -30,12 +33,15 @@ def dollars(amount: Decimal) -> str:
     return f"${rounded:f}"
 
 
-def cost(amount: Decimal, *, calls_of_unknown_cost: int) -> str:
-    """What is known of a cost, and of how many calls nothing is known."""
+def cost(amount: Decimal, *, calls_of_unknown_cost: int, possible: Decimal = _NOTHING) -> str:
+    """What is sure of a cost, what may come on top of it, and of how many calls nothing is known."""
+    text = dollars(amount)
+    if possible:
+        text += f", and perhaps {dollars(possible)} for answers that never arrived"
     if not calls_of_unknown_cost:
-        return dollars(amount)
+        return text
     unknown = "1 call" if calls_of_unknown_cost == 1 else f"{count(calls_of_unknown_cost)} calls"
-    return f"{dollars(amount)} + {unknown} of unknown cost"
+    return f"{text} + {unknown} of unknown cost"
 
 
 def duration(seconds: float) -> str:

@@ -21,6 +21,11 @@ _OPTION_OF = {
     "output": "--output",
     "ledger": "--ledger",
     "reporting_group": "--reporting-group",
+    "model": "--model",
+    "max_cost": "--max-cost",
+    "max_cost_per_group": "--max-cost-per-group",
+    "max_cost_per_day": "--max-cost-per-day",
+    "on_ambiguous": "--on-ambiguous",
 }
 _STYLES = {Outcome.COMPLETED: "bold green", Outcome.COMPLETED_WITH_FAILURES: "bold yellow"}
 _LONGEST_REASON = 300
@@ -106,9 +111,17 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
             yield "", f"such as {one_line(tally.last_failure, longest=_LONGEST_REASON)}"
     if summary.calls:
         retries = f", {count(tally.retries)} of them retries" if tally.retries else ""
-        yield "calls", f"{count(summary.calls)}{retries}"
+        shared = f"; {_rows(summary.joined)} shared another's" if summary.joined else ""
+        yield "calls", f"{count(summary.calls)}{retries}{shared}"
         yield "tokens", f"{count(summary.input_tokens)} in, {count(summary.output_tokens)} out"
-        yield "cost", cost(summary.cost, calls_of_unknown_cost=summary.calls_of_unknown_cost)
+        yield (
+            "cost",
+            cost(
+                summary.cost,
+                calls_of_unknown_cost=summary.calls_of_unknown_cost,
+                possible=summary.possible_cost,
+            ),
+        )
         done = summary.completed + summary.failed
         speed = f", {rate(done / summary.seconds)}" if done and summary.seconds else ""
         yield "time", f"{duration(summary.seconds)}{speed}"

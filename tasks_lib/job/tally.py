@@ -9,6 +9,10 @@ from pathlib import Path
 from tasks_lib.domain.job import Job
 from tasks_lib.domain.run import Status, TaskRun
 
+OTHER_GROUPS = "(others)"
+_MOST_GROUPS = 1_000  # whose cost is counted while a batch runs; the ledger has them all
+_NOTHING = Decimal(0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
@@ -37,8 +41,11 @@ class Tally:
     retries: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    cost: Decimal = Decimal(0)  # dollars that are known
-    calls_of_unknown_cost: int = 0
+    cost: Decimal = Decimal(0)  # dollars that are sure
+    possible_cost: Decimal = Decimal(0)  # dollars on top, if answers that never arrived were billed
+    calls_of_unknown_cost: int = 0  # and without an estimate
+    joined: int = 0  # rows that shared the call of another one which asks the same
+    cost_by_group: dict[str | None, Decimal] = field(default_factory=dict)  # sure; at most `_MOST_GROUPS`
     failures: Counter[str] = field(default_factory=Counter[str])  # failed rows by kind
     last_failure: str | None = None
 
@@ -54,11 +61,19 @@ class Tally:
         self.retries += data.llm_retries
         self.input_tokens += data.input_tokens
         self.output_tokens += data.output_tokens
+        self.joined += task_run.joined_to is not None
+        self.possible_cost += data.possible_cost
+        sure = _NOTHING
         for attempt in task_run.attempts:
-            if attempt.cost is None:
+            if attempt.cost is not None:
+                sure += attempt.cost
+            elif attempt.estimated_cost is None:
                 self.calls_of_unknown_cost += 1
-            else:
-                self.cost += attempt.cost
+        self.cost += sure
+        group = task_run.plan.reporting_group
+        if group not in self.cost_by_group and len(self.cost_by_group) >= _MOST_GROUPS:
+            group = OTHER_GROUPS
+        self.cost_by_group[group] = self.cost_by_group.get(group, _NOTHING) + sure
         if task_run.status is Status.COMPLETED:
             self.completed += 1
         elif task_run.status is Status.FAILED and task_run.failure is not None:
@@ -114,12 +129,14 @@ class Summary:
     calls: int
     input_tokens: int
     output_tokens: int
-    cost: Decimal  # dollars that are known
+    cost: Decimal  # dollars that are sure
     calls_of_unknown_cost: int
     seconds: float
     failures: dict[str, int]  # failed rows by kind
     ledger: Path
     output: Path | None  # written by this batch; None if none was
+    possible_cost: Decimal = _NOTHING  # dollars on top, if answers that never arrived were billed
+    joined: int = 0  # of the completed and failed: rows that shared the call of another one
     accuracy: tuple[Accuracy, ...] = ()  # of the fields that the job has an expectation for
 
     @classmethod
@@ -149,6 +166,8 @@ class Summary:
             input_tokens=tally.input_tokens,
             output_tokens=tally.output_tokens,
             cost=tally.cost,
+            possible_cost=tally.possible_cost,
+            joined=tally.joined,
             calls_of_unknown_cost=tally.calls_of_unknown_cost,
             seconds=seconds,
             failures=dict(tally.failures.most_common()),
@@ -173,6 +192,8 @@ class Summary:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "cost": str(self.cost),
+            "possible_cost": str(self.possible_cost),
+            "joined": self.joined,
             "calls_of_unknown_cost": self.calls_of_unknown_cost,
             "seconds": round(self.seconds, 3),
             "failures": self.failures,
