@@ -63,6 +63,7 @@ class Caller:
         money: Money | None,
         now: Callable[[], datetime],
         sleeping: Callable[[], AbstractContextManager[None]],  # entered by who only waits
+        began: Callable[[Plan], None],  # told before the first call for a row
     ) -> None:
         """Call with these accounts."""
         self._accounts = accounts
@@ -71,6 +72,7 @@ class Caller:
         self._money = money
         self._now = now
         self._sleeping = sleeping
+        self._began = began
         self._forecasts: dict[tuple[str, Model], Forecast] = {}
 
     async def make(self, plan: Plan, call: Call, attempts: list[Attempt]) -> bool:
@@ -82,6 +84,8 @@ class Caller:
         leave = await self._let_in(account.gate, plan, call, messages)
         if leave is None:
             return False
+        if not attempts:
+            self._began(plan)
         began = anyio.current_time()
         started_at = self._now()
         outcome: Reply | Failure = _INTERRUPTED

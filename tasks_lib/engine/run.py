@@ -23,6 +23,7 @@ from tasks_lib.domain.task import Model
 from tasks_lib.engine.attempt import Account, Caller
 from tasks_lib.engine.money import Money
 from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.engine.watch import RowWatch, Unwatched
 
 Draw = Callable[[], Awaitable[Plan | None]]
 Record = Callable[[TaskRun], Awaitable[None]]
@@ -55,14 +56,22 @@ class Engine:
         stop: Stop,
         money: Money | None = None,
         joins: bool = True,
+        watch: RowWatch | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         """Work with these accounts and hand each task run to `record` when it is over.
 
         With `joins`, rows that ask the same while one of them is under way share its calls.
         """
+        self._watch = watch or Unwatched()
         self._caller = Caller(
-            accounts=accounts, prices=prices, stop=stop, money=money, now=now, sleeping=self._sleeping
+            accounts=accounts,
+            prices=prices,
+            stop=stop,
+            money=money,
+            now=now,
+            sleeping=self._sleeping,
+            began=self._watch.began,
         )
         self._record = record
         self._stop = stop
@@ -103,7 +112,13 @@ class Engine:
             if plan is None:
                 self._spare = None  # nobody else would find one
                 break
-            await self._row(plan)
+            try:
+                await self._row(plan)
+            except Exception as error:
+                self._watch.broke(plan, error)
+                raise
+            finally:
+                self._watch.ended(plan)
         self._awake -= 1
 
     async def _row(self, plan: Plan) -> None:

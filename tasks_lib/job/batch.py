@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from importlib.metadata import version
 from os import getpid
 from socket import gethostname
@@ -27,8 +28,11 @@ from tasks_lib.job.checks import check_before_rows, check_source, columns_of, pl
 from tasks_lib.job.export import write_enriched
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.stretches import Options, Stretches
+from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.tally import Outcome, Summary, Tally
+from tasks_lib.job.watch import UnderWayWatch
 from tasks_lib.ledger import Ledger, LedgerError, LedgerWriter, open_ledger, open_writer
+from tasks_lib.ledger.under_way import companies_at_deaths, find_deaths, rows_under_way
 from tasks_lib.rows import OpenSource, open_source
 
 CHUNK_ROWS = 2_500
@@ -78,7 +82,14 @@ async def run_batch(
     with open_source(setup.job.source, folder=setup.folder) as source:
         rows = await to_thread.run_sync(lambda: check_source(setup, source, limit=options.limit))
         with open_ledger(setup.job.ledger) as ledger:
-            batch = Batch(setup, ledger=ledger, tally=tally, stop=stop, chunks=chunks)
+            batch = Batch(
+                setup,
+                ledger=ledger,
+                tally=tally,
+                stop=stop,
+                chunks=chunks,
+                retry_poisoned=options.retry_poisoned,
+            )
             stretches = Stretches(
                 source.rows(size=chunk_rows, limit=options.limit, columns=columns_of(setup.job)),
                 planner=planner_of(setup.job),
@@ -86,6 +97,7 @@ async def run_batch(
                 options=options,
                 tally=batch.tally,
                 books=batch.books,
+                suspects=batch.suspects,
             )
             summary = await batch.run(stretches.fetch, rows=rows, transport=transport)
             if not summary.outcome.is_whole:
@@ -121,12 +133,17 @@ class Batch:
         stop: Stop | None = None,
         chunks: ChunkWatch | None = None,
         heard: Heard | None = None,
+        retry_poisoned: bool = False,
     ) -> None:
-        """Nothing happens before `run`; `heard` is told of each run once the ledger has taken it."""
+        """Nothing happens before `run`; `heard` is told of each run once the ledger has taken it.
+
+        With `retry_poisoned`, rows are asked again that were set aside since processes died of them.
+        """
         self.id = str(uuid_utils.uuid7())
         self.tally = tally if tally is not None else Tally()
         self.stop = stop if stop is not None else Stop()
         self.books = Books(self.tally, self.stop, max_failures=setup.job.limits.max_failures, watch=chunks)
+        self.suspects = Suspects(self.stop, retry_poisoned=retry_poisoned)
         self._setup = setup
         self._ledger = ledger
         self._heard = heard
@@ -138,7 +155,8 @@ class Batch:
         """Run what is fetched, and end the batch in the ledger; `rows` is None if nobody knows how many."""
         self._begin(rows)
         try:
-            await self._run_rows(fetch, transport)
+            with rows_under_way(self._ledger, batch_id=self.id) as under_way:
+                await self._run_rows(fetch, transport, UnderWayWatch(under_way, self.suspects))
         except BaseException as error:
             cause = sole_cause(error)
             if not isinstance(cause, LedgerError):
@@ -153,7 +171,9 @@ class Batch:
         self._end(summary)
         return summary
 
-    async def _run_rows(self, fetch: Fetch, transport: httpx.AsyncBaseTransport | None) -> None:
+    async def _run_rows(
+        self, fetch: Fetch, transport: httpx.AsyncBaseTransport | None, watch: UnderWayWatch
+    ) -> None:
         async with Feed(fetch) as feed:
             if not await feed.has_any():
                 return  # without having opened an account or started a local model
@@ -166,11 +186,12 @@ class Batch:
                     group_rows=group_rows(at_once(self._setup, accounts)),
                 ) as writer,
             ):
-                engine = self._engine(accounts, writer)
-                await engine.run(feed.draw, at_once=lambda: at_once(self._setup, accounts))
+                engine = self._engine(accounts, writer, watch)
+                draw = partial(self.suspects.drawn, feed.draw)
+                await engine.run(draw, at_once=lambda: at_once(self._setup, accounts))
             await self.books.close()
 
-    def _engine(self, accounts: Mapping[str, Account], writer: LedgerWriter) -> Engine:
+    def _engine(self, accounts: Mapping[str, Account], writer: LedgerWriter, watch: UnderWayWatch) -> Engine:
         async def record(task_run: TaskRun) -> None:
             self.books.count(task_run)
             await writer.add(task_run)
@@ -185,6 +206,7 @@ class Batch:
             stop=self.stop,
             money=self._money(),
             joins=self._setup.job.identical_rows == "once",
+            watch=watch,
         )
 
     def _money(self) -> Money | None:
@@ -224,6 +246,8 @@ class Batch:
             pid=getpid(),
             version=version("rowmill"),
         )
+        find_deaths(self._ledger, found_at=utc_now())
+        self.suspects.learn(companies_at_deaths(self._ledger))
 
     def _end(self, summary: Summary) -> None:
         try:

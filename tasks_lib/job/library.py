@@ -32,6 +32,7 @@ from tasks_lib.job.checks import check_before_rows, check_source, columns_of, pl
 from tasks_lib.job.export import enriched_batches
 from tasks_lib.job.setup import Setup, load_setup, setup_of
 from tasks_lib.job.stretches import Options, Stretches
+from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.tally import Summary
 from tasks_lib.ledger import Ledger, open_ledger
 from tasks_lib.rows import Enrichment, open_table
@@ -129,6 +130,7 @@ async def enrich(
             options=Options(),
             tally=batch.tally,
             books=batch.books,
+            suspects=batch.suspects,
         )
         summary = await batch.run(stretches.fetch, rows=rows, transport=transport)
         if not summary.outcome.is_whole:
@@ -223,6 +225,7 @@ class _Stream:
         self._ledger = ledger
         self._send = send
         self._planner = planner_of(setup.job)
+        self._suspects: Suspects
         self._number = 0
         self._keys: dict[str, int] = {}  # and how often each came
         self._values: dict[str, Mapping[str, JsonValue]] = {}  # of the rows under way, by task run id
@@ -230,6 +233,7 @@ class _Stream:
     async def run(self, stop: Stop, transport: httpx.AsyncBaseTransport | None) -> None:
         async with self._send:
             batch = Batch(self._setup, ledger=self._ledger, stop=stop, heard=self._heard)
+            self._suspects = batch.suspects
             summary = await batch.run(self._fetch, rows=None, transport=transport)
             if stop.why is not None and stop.why is not Why.INTERRUPTED:
                 raise Mistake(f"the batch was ended: {summary.reason}")
@@ -244,7 +248,7 @@ class _Stream:
             if known is None or known.status != "completed":
                 plan = self._planner.plan(charted, task_run_id=str(uuid_utils.uuid7()))
                 self._values[plan.task_run_id] = values
-                return [plan]
+                return [self._suspects.judged(plan)]
             await self._send.send(
                 RowAnswer(
                     row=values,

@@ -9,7 +9,9 @@ from anyio import to_thread
 
 from tasks_lib.domain.plan import Charted, Plan, Planner
 from tasks_lib.domain.row import Row
+from tasks_lib.engine.stop import Stop
 from tasks_lib.job.books import Books
+from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.tally import Tally
 from tasks_lib.ledger import Ledger
 
@@ -23,6 +25,7 @@ class Options:
     limit: int | None = None  # the first so many rows
     force: bool = False  # ask again what was answered before
     retry_failed: bool = False  # only rows that failed before
+    retry_poisoned: bool = False  # also those that were set aside since the process died of them
 
 
 class Stretches:
@@ -40,26 +43,28 @@ class Stretches:
         options: Options,
         tally: Tally,
         books: Books,
+        suspects: Suspects | None = None,
     ) -> None:
-        """Draw from an iterator of stretches, each of as many rows as a chunk has."""
+        """Draw from an iterator of stretches, each of as many rows as a chunk has; suspects come last."""
         self._rows = rows
         self._planner = planner
         self._ledger = ledger
         self._options = options
         self._tally = tally
         self._books = books
+        self._suspects = suspects if suspects is not None else Suspects(Stop())
         self._at_a_time = 1
 
     async def fetch(self) -> Sequence[Plan] | None:
         """The plans of the next stretch, perhaps none; None at the end of the source."""
         stretch = await to_thread.run_sync(self._next)
         if stretch is None:
-            return None
+            return self._suspects.held_back() or None
         rows, plans = stretch
         self._tally.skipped += len(rows) - len(plans)
         if plans:
             await self._books.opened(first_row=rows[0].number, last_row=rows[-1].number, plans=plans)
-        return plans
+        return self._suspects.sorted_out(plans)
 
     def _next(self) -> tuple[list[Row], list[Plan]] | None:
         rows = [row for stretch in islice(self._rows, self._at_a_time) for row in stretch]
