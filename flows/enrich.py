@@ -43,6 +43,7 @@ async def enrich(
     overrides: dict[str, Any] | None = None,
     force: bool = False,
     retry_failed: bool = False,
+    retry_poisoned: bool = False,
 ) -> State[dict[str, object]]:
     """Run a job: every row of its source that was not answered yet.
 
@@ -57,6 +58,7 @@ async def enrich(
             {"limits.max_cost": 5, "source.key": "id"}.
         force: Ask again what was answered before.
         retry_failed: Ask only the rows that failed before.
+        retry_poisoned: Ask rows again, too, that were set aside for killing the process.
 
     Returns:
         The flow run's end state, which tells how the batch ended; see `flows.states`.
@@ -70,7 +72,7 @@ async def enrich(
         setup = load_setup(
             Path(job), overrides={**(overrides or {}), **given}, environment=Environment.from_os()
         )
-        options = Options(limit=limit, force=force, retry_failed=retry_failed)
+        options = Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned)
         handed.summary = summary = await carry_out(setup, options=options, handed=handed)
     except Mistake as mistake:
         handed.error = mistake
@@ -171,6 +173,7 @@ def _parameters(job: str, *, overrides: Mapping[str, object], options: Options) 
         "overrides": others or None,
         "force": options.force,
         "retry_failed": options.retry_failed,
+        "retry_poisoned": options.retry_poisoned,
     }
 
 

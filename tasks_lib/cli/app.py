@@ -128,6 +128,14 @@ Force = Annotated[bool, typer.Option("--force", metavar="", help="Ask rows again
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", metavar="", help="Ask only the rows that failed before.")
 ]
+RetryPoisoned = Annotated[
+    bool,
+    typer.Option(
+        "--retry-poisoned",
+        metavar="",
+        help="Ask rows again, too, that were set aside for killing the process.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object on standard output.")]
 WhoseJob = Annotated[
     Path | None,
@@ -282,6 +290,7 @@ def run(
     on_ambiguous: OnAmbiguous = None,
     force: Force = False,
     retry_failed: RetryFailed = False,
+    retry_poisoned: RetryPoisoned = False,
     prefect: Annotated[
         bool | None,
         typer.Option(
@@ -340,7 +349,7 @@ def run(
             max_cost_per_day=max_cost_per_day,
             on_ambiguous=on_ambiguous and on_ambiguous.value,
         ),
-        options=Options(limit=limit, force=force, retry_failed=retry_failed),
+        options=Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned),
         manner=Manner(prefect=prefect, json=as_json, quiet=quiet),
     )
     raise typer.Exit(code)

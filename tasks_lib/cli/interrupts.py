@@ -11,6 +11,7 @@ from anyio.abc import TaskStatus
 
 from tasks_lib.cli.words import note
 from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.ledger.under_way import forget_under_way
 
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 INTERRUPTED = 130  # the exit code, as shells have it for Ctrl-C
@@ -35,4 +36,5 @@ async def heed_interrupts(
                 note("dropping the calls under way; press Ctrl-C again to leave this very moment")
                 batch.cancel()
             else:
+                forget_under_way()
                 os._exit(INTERRUPTED)  # nothing is lost that was in the ledger, as with any crash
