@@ -43,7 +43,8 @@ def ask_sample(
         _tell_nothing(found, as_json=as_json)
         return 0
     sampling = Sampling(bounded, rows, options=options)
-    note(_announced(sampling.beforehand(), found, most=bounded.job.limits.max_cost))
+    before = sampling.beforehand()
+    note(_announced(before, found, most=bounded.job.limits.max_cost))
     tally = Tally()
     summary = carried_out(sampling.run, setup, tally, watched=somebody_watches(), quiet=False)
     asked = tuple(sampling.asked)
@@ -52,7 +53,7 @@ def ask_sample(
         told = seen.as_json() if seen is not None else None
         tell(json_text({"plan": found.as_json(), "sample": summary.as_json(), "estimate": told}))
     else:
-        _tell(summary, seen, tally=tally)
+        _tell(summary, seen, before, tally=tally)
     for warning in seen.warnings if seen is not None else ():
         note(f"warning: {warning}")
     return summary.outcome.exit_code
@@ -78,7 +79,7 @@ def _announced(before: Beforehand, found: Preflight, *, most: Decimal | None) ->
     return f"{rows}, {price}{bound}"
 
 
-def _tell(summary: Summary, seen: Outlook | None, *, tally: Tally) -> None:
+def _tell(summary: Summary, seen: Outlook | None, before: Beforehand, *, tally: Tally) -> None:
     how = {
         Outcome.COMPLETED: "",
         Outcome.COMPLETED_WITH_FAILURES: f", {count(summary.failed)} of them failed",
@@ -92,6 +93,9 @@ def _tell(summary: Summary, seen: Outlook | None, *, tally: Tally) -> None:
     tell(fact("time", duration(summary.seconds)))
     if seen is None:
         tell("Nothing can be said of the other rows.")
+        if summary.outcome is Outcome.STOPPED and before.most is not None:
+            one = dollars(before.most / before.rows)
+            tell(f"A call is only made where its worst case is within the limit; here that is about {one}.")
         return
     tell("")
     tell(f"The {count(seen.left)} rows that are left:")

@@ -62,6 +62,14 @@ def limits_for(provider: Provider, job: Limits) -> Limits:
     return Limits(
         requests_per_minute=_tighter(provider.limits.requests_per_minute, job.requests_per_minute),
         tokens_per_minute=_tighter(provider.limits.tokens_per_minute, job.tokens_per_minute),
+        input_tokens_per_minute=_tighter(
+            provider.limits.input_tokens_per_minute, job.input_tokens_per_minute
+        ),
+        output_tokens_per_minute=_tighter(
+            provider.limits.output_tokens_per_minute, job.output_tokens_per_minute
+        ),
+        requests_per_day=_tighter(provider.limits.requests_per_day, job.requests_per_day),
+        tokens_per_day=_tighter(provider.limits.tokens_per_day, job.tokens_per_day),
         in_flight=_tighter(provider.limits.in_flight, job.in_flight),
     )
 

@@ -238,7 +238,7 @@ def outlook(setup: Setup, asked: Sequence[Asked], *, chosen: int, rows: int) -> 
     cost = None if none_priced else left([float(one.cost) for one in asked])
     possible = left([float(one.possible_cost) for one in asked])
     left_rows = rows - len(asked) + len(failed)
-    bounds = [_Bound(seconds=_exactly(left_rows / _ROWS_A_SECOND), name="this machine")]
+    bounds = [_Bound(seconds=_exactly(left_rows / _ROWS_A_SECOND), name="what one core gets through")]
     for name in sorted({name for one in asked for name in one.loads}):
         loads = [one.loads.get(name, Load()) for one in asked]
         provider = setup.providers[name]
