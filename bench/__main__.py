@@ -1,7 +1,9 @@
 """All benchmarks: `python -m bench [SECTION …]`, against a loopback server that is started for them.
 
-Sections: overhead, latency, rate, faults, crash. `--url http://127.0.0.1:PORT` uses a server that runs
-already and speaks the same settings; `--quick` is for a look, not for a claim.
+Sections: overhead, latency, rate, faults, crash; and peers, which is run only when it is named, since
+it makes virtual environments: `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
+`--url http://127.0.0.1:PORT` uses a server that runs already and speaks the same settings; `--quick` is for a
+look, not for a claim.
 """
 
 import argparse
@@ -10,26 +12,33 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.metadata import version
+from pathlib import Path
 
 from bench.crash import crash
 from bench.faults import faults
 from bench.limits import latency, rate
 from bench.overhead import overhead
+from bench.peers.run import NAMES, peers
 from tests.llmserver import Server, running_server
 
 SECTIONS = ("overhead", "latency", "rate", "faults", "crash")
+APART = ("peers",)
 
 
 def main() -> None:
     """Run the sections that are asked for, in order, and print what they find."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument(
+        "sections", nargs="*", default=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS + APART)
+    )
     parser.add_argument("--url", help="a server that runs already")
     parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="of the peers")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="of the peers: a JSON line a cell is added")
     given = parser.parse_args()
-    unknown = [section for section in given.sections if section not in SECTIONS]
+    unknown = [section for section in given.sections if section not in SECTIONS + APART]
     if unknown:
-        parser.error(f"no section is called {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+        parser.error(f"no section is called {', '.join(unknown)}; there are {', '.join(SECTIONS + APART)}")
     print(
         f"rowmill {version('rowmill')}, Python {platform.python_version()}, duckdb {version('duckdb')}, "
         f"pyreqwest {version('pyreqwest')}, {platform.machine()}"
@@ -38,7 +47,12 @@ def main() -> None:
         server = Server(given.url, 0) if given.url else stack.enter_context(running_server())
         for section in given.sections:
             print(f"\n## {section}")
-            for line in _section(section, server, quick=given.quick):
+            lines = (
+                peers(server, quick=given.quick, only=given.only, record=given.json)
+                if section == "peers"
+                else _section(section, server, quick=given.quick)
+            )
+            for line in lines:
                 print(line)
                 sys.stdout.flush()
 
@@ -53,7 +67,7 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         return rate(server, per_minute=600, minutes=1.2 if quick else 2.5)
     if section == "faults":
         return faults(server, rows=2_000 if quick else 20_000)
-    return crash(server, kills=3 if quick else 20, rows=3_000 if quick else 20_000)
+    return crash(server, kills=3 if quick else 100, rows=3_000 if quick else 60_000)
 
 
 if __name__ == "__main__":

@@ -150,9 +150,7 @@ def command_of(
     return [*module, f"bench.peers.drivers.{system.driver}", str(order)]
 
 
-def cell_of(
-    watched: Watched, *, rows: int, stats: Mapping[str, Any], per_second: Mapping[int, int]
-) -> Cell:
+def cell_of(watched: Watched, *, rows: int, stats: Mapping[str, Any], per_second: Mapping[int, int]) -> Cell:
     """What the child told, beside what the server counted."""
     told = _told(watched.output)
     seconds = told.get("wall_seconds", told.get("seconds", watched.seconds))
@@ -178,9 +176,7 @@ def cell_of(
 
 def busiest(per_second: Mapping[int, int], *, seconds: int) -> int:
     """The most arrivals in any so many seconds on end."""
-    return max(
-        (sum(per_second.get(first + k, 0) for k in range(seconds)) for first in per_second), default=0
-    )
+    return max((sum(per_second.get(first + k, 0) for k in range(seconds)) for first in per_second), default=0)
 
 
 def settle(server: Server, *, patience: float = 10.0) -> None:

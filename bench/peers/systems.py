@@ -70,6 +70,6 @@ SYSTEMS = (
         recovers="its newest checkpoint, looked for and resumed by the driver",
     ),
     System(name="accrue", driver="accrue", pace=300, requirements=_peer("accrue"), recovers="its cache"),
-    System(name="bare pyreqwest", driver=None, pace=5_000),
-    System(name="httpx gather", driver="httpx_gather", pace=400),
+    System(name="bare-pyreqwest", driver=None, pace=5_000),
+    System(name="httpx-gather", driver="httpx_gather", pace=100),
 )

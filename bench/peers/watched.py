@@ -1,4 +1,4 @@
-"""A child process under watch: its time, its processor time and that of its own children, its peak of memory."""
+"""A child process under watch: its time, its CPU and that of its own children, its peak of memory."""
 
 import os
 import signal

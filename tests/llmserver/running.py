@@ -35,6 +35,11 @@ class Server:
         """The most arrivals in any window of so many seconds."""
         return cast("int", self._got(f"/stats/window?seconds={seconds}")["arrivals"])
 
+    def per_second(self) -> dict[int, int]:
+        """Arrivals in each second of the wall clock that had any."""
+        lines = self._text("/stats/persec").splitlines()[1:]
+        return {int(second): int(n) for second, n in (line.split(",") for line in lines)}
+
     def rows(self) -> dict[str, tuple[int, int, int]]:
         """Received, billed and ok by row id (ids without commas and quotes)."""
         lines = self._text("/stats/rows").splitlines()[1:]

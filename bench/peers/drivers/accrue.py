@@ -1,7 +1,7 @@
 """accrue: a pipeline of one LLM step over a DataFrame, with its cache, which is what lets it resume.
 
-It builds the prompt itself, around the row, so that its requests are longer than the others'. It has no limit of
-requests a minute.
+It builds the prompt itself, around the row, so that its requests are longer than the others'. It has no limit
+of requests a minute.
 """
 
 import logging
@@ -9,6 +9,7 @@ import logging
 import openai.resources  # noqa: F401  # else at the first call, and counted as the run
 import pandas as pd
 from accrue import EnrichmentConfig, LLMStep, Pipeline
+
 from bench.peers.drivers.order import MODEL, SYSTEM_PROMPT, Order, driven, read_rows
 
 FIELDS = {

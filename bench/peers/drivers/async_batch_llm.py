@@ -1,7 +1,7 @@
 """async-batch-llm: `process_prompts` over its SQLite store, which is what lets it resume.
 
-The default cooldown after a 429 is 300 s, of which Retry-After is only the floor, and then a slow start; unless
-the order wants it as it comes, it is given a cooldown of 1 s and no slow start.
+The default cooldown after a 429 is 300 s, of which Retry-After is only the floor, and then a slow start;
+unless the order wants it as it comes, it is given a cooldown of 1 s and no slow start.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ from async_batch_llm import (
     process_prompts,
 )
 from async_batch_llm.parsing import pydantic_json_parser
+from pydantic import BaseModel, Field
+
 from bench.peers.drivers.order import (
     MODEL,
     RESPONSE_FORMAT,
@@ -28,7 +30,6 @@ from bench.peers.drivers.order import (
     driven,
     read_rows,
 )
-from pydantic import BaseModel, Field
 
 
 class Answer(BaseModel):

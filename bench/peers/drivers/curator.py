@@ -10,9 +10,10 @@ from typing import Literal
 import bespokelabs.curator.request_processor.online.openai_online_request_processor  # noqa: F401  # else at the first call
 import litellm  # noqa: F401  # as above
 import openai.resources  # noqa: F401  # as above
-from bench.peers.drivers.order import MODEL, SYSTEM_PROMPT, Order, driven, read_rows
 from bespokelabs import curator
 from pydantic import BaseModel, Field
+
+from bench.peers.drivers.order import MODEL, SYSTEM_PROMPT, Order, driven, read_rows
 
 
 class Answer(BaseModel):

@@ -6,6 +6,8 @@ It knows requests a second, not a minute. Its answers are text: the driver reads
 import asyncio
 import json
 
+from flexllm import LLMClient
+
 from bench.peers.drivers.order import (
     MODEL,
     RESPONSE_FORMAT,
@@ -14,7 +16,6 @@ from bench.peers.drivers.order import (
     driven,
     read_rows,
 )
-from flexllm import LLMClient
 
 
 def run(order: Order) -> int:

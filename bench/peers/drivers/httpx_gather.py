@@ -1,9 +1,10 @@
-"""The floor that everybody writes first: httpx, `asyncio.gather` and a semaphore; no retry, limit or store."""
+"""What everybody writes first: httpx, `asyncio.gather` and a semaphore; no retry, limit or store."""
 
 import asyncio
 import csv
 
 import httpx
+
 from bench.peers.drivers.order import (
     MODEL,
     RESPONSE_FORMAT,
@@ -44,8 +45,10 @@ async def _run(order: Order) -> int:
 
         rows = list(read_rows(order))
         answers = await asyncio.gather(*(ask(prompt) for _, prompt in rows))
-    with (order.folder / "answers.csv").open("w", newline="", encoding="utf-8") as file:  # noqa: ASYNC230  # the run is over
-        csv.writer(file).writerows((row_id, answer) for (row_id, _), answer in zip(rows, answers, strict=True))
+    with (order.folder / "answers.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(
+            (row_id, answer) for (row_id, _), answer in zip(rows, answers, strict=True)
+        )
     return sum(answer is not None for answer in answers)
 
 

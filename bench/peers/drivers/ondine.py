@@ -14,9 +14,10 @@ from uuid import UUID
 import anthropic.resources  # noqa: F401  # else at the first call, and counted as the run
 import ondine.adapters.unified_litellm_client  # noqa: F401  # as above: it imports litellm
 import openai.resources  # noqa: F401  # as above
-from bench.peers.drivers.order import MODEL, SYSTEM_PROMPT, Order, driven
 from ondine import PipelineBuilder
 from pydantic import BaseModel, Field
+
+from bench.peers.drivers.order import MODEL, SYSTEM_PROMPT, Order, driven
 
 _SESSION: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
