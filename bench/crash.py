@@ -14,6 +14,7 @@ from bench.children import ROOT, command, json_of
 from bench.project import make_project
 from tests.llmserver import Server
 
+_AT_THE_START = 0.2  # of the kills come while the program starts, the others while calls are under way
 _TWICE = """
 select count(*)
 from   (select row_key from task_runs where status = 'completed' group by row_key having count(*) > 1)
@@ -21,7 +22,7 @@ from   (select row_key from task_runs where status = 'completed' group by row_ke
 
 
 def crash(
-    server: Server, *, kills: int = 20, rows: int = 20_000, in_flight: int = 64, seed: int = 1
+    server: Server, *, kills: int = 100, rows: int = 60_000, in_flight: int = 64, seed: int = 1
 ) -> Iterator[str]:
     """Kill, run again, and at the end hold the ledger against the server's own count.
 
@@ -45,9 +46,12 @@ def crash(
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            while int(server.stats()["recv"]) == before and child.poll() is None:
-                time.sleep(0.01)
-            time.sleep(draw.uniform(0, 0.5))
+            if draw.random() < _AT_THE_START:
+                time.sleep(draw.uniform(0, 1.5))
+            else:
+                while int(server.stats()["recv"]) == before and child.poll() is None:
+                    time.sleep(0.01)
+                time.sleep(draw.uniform(0, 0.5))
             child.send_signal(signal.SIGKILL)
             hits += child.wait() == -signal.SIGKILL
         summary = json_of("bench.one_run", str(job))
@@ -56,16 +60,22 @@ def crash(
                 ledger, "select count(distinct row_key) from task_runs where status = 'completed'"
             )
             twice = _one(ledger, _TWICE)
+            suspected = _one(ledger, "select count(distinct identity) from deaths")
             stray = _one(
                 ledger, "select count(*) from attempts where task_run_id not in (select id from task_runs)"
             )
+        leftovers = [*Path(folder).glob("*under-way*"), *Path(folder).glob(".*part*")]
     stats = server.stats()
     excess = stats["rows_billed"]["excess"]
     yield (
         f"{hits} kills over {rows:,} rows, {in_flight} in flight: answered {answered:,}, twice in the ledger "
         f"{twice}, attempts without a run {stray}; billed more than once {excess}, which is "
-        f"{excess / max(1, hits):.1f} a kill; the last run found {summary['skipped']:,} answered"
+        f"{excess / max(1, hits):.1f} a kill; {suspected:,} rows were under way at kills, none was set "
+        f"aside; the last run found {summary['skipped']:,} answered"
     )
+    left = [file.name for file in leftovers]
+    if left:
+        raise RuntimeError(f"left behind: {', '.join(left)}")
     if answered != rows or twice or stray or hits < kills:
         raise RuntimeError("a row is missing or twice, or the kills came too late")
     if excess > hits * in_flight:
