@@ -44,6 +44,7 @@ class Plan:
     reference: str | None = None
     context_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    times_ended: int = 0  # runs of this identity that came to their end before
     problem: Failure | None = None  # the row cannot be asked; no call will be made
 
 
