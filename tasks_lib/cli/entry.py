@@ -10,6 +10,7 @@ from typing import TextIO
 from typer.main import get_command
 
 from tasks_lib.cli.app import app
+from tasks_lib.cli.patient import patient
 from tasks_lib.cli.words import note, visible
 from tasks_lib.domain.mistake import Mistake
 
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the locale cannot say is no reason to fail
+    if sys.stdout is sys.__stdout__ and type(sys.stdout) is TextIOWrapper:  # and not somebody's in its place
+        sys.stdout = patient(sys.stdout)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         sys.exit(_exit_code(arguments))

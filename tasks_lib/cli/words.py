@@ -11,6 +11,9 @@ from shutil import get_terminal_size
 from textwrap import fill
 from typing import TextIO
 
+from tasks_lib.cli.patient import LEFT
+from tasks_lib.domain.mistake import Mistake
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -26,20 +29,33 @@ def one_line(text: str, *, longest: int) -> str:
 
 
 def tell(text: str) -> None:
-    """Write lines of a result to standard output."""
-    _write(sys.stdout, text + "\n")
+    """Write lines of a result to standard output.
+
+    Raises:
+        Mistake: there is no room for them, as where it goes to a file on a full disk.
+    """
+    try:
+        _write(sys.stdout, text + "\n")
+    except OSError as error:
+        drop(sys.stdout)
+        raise Mistake(f"standard output cannot be written: {error.strerror or error}") from error
 
 
 def note(text: str) -> None:
-    """Write lines about what is going on to standard error."""
-    _write(sys.stderr, text + "\n")
+    """Write lines about what is going on to standard error; where there is no room, nobody reads them."""
+    try:
+        _write(sys.stderr, text + "\n")
+    except OSError:
+        drop(sys.stderr)
 
 
 def _write(stream: TextIO, text: str) -> None:
     try:
         stream.write(text)
         stream.flush()
-    except OSError:  # EPIPE of a reader that left, EIO of a terminal that was closed
+    except OSError as error:
+        if error.errno not in LEFT:
+            raise
         drop(stream)
 
 
