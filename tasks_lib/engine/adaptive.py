@@ -117,7 +117,7 @@ class Adaptive:
             limit = room.limit
             level = self._level + (now - self._at) * 2 * limit / self._latency
             most = 1.0 + limit * TOGETHER
-            self._level = (level if level < most else most) - 1.0
+            self._level = (min(most, level)) - 1.0
         self._at = now
         return ticket
 
@@ -164,9 +164,10 @@ class Adaptive:
             self._room.refused(ticket.in_flight)
             return
         self._choose()
-        if (self._tokens if self._tokens_bind else self._calls).shaken:
+        pace = self._tokens if self._tokens_bind else self._calls
+        if pace.shaken:
             self._room.restore()
-        elif self._room.used:
+        elif self._room.used and not pace.bound:
             self._room.cut(CUT)
         else:
             self._room.again()

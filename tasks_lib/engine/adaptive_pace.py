@@ -10,8 +10,9 @@ CLOSE = 1.08  # known-bad over known-good: from here the limit counts as known
 UNDER_BAD = 0.985  # where to run below the lowest rate that was too much
 UNDER_LONG = 0.93  # the same, where a rate went well for long and then did not
 LONGEST_STEP = 1.25  # upward, while looking for a limit
+ENOUGH = 6  # waves that tell whether slower is of use
 QUIET = 30.0  # seconds without a refusal, after which one is a new story
-FIRST_HOLD, LONGEST_HOLD = 10.0, 240.0  # seconds at a well known rate before one percent more is tried
+FIRST_HOLD, LONGEST_HOLD = 10.0, 120.0  # seconds at a well known rate before one percent more is tried
 BUNCH = 0.02  # seconds; calls that go within them go at once
 SHORTEST_PAUSE = 0.2  # seconds; what is taken for a pause where there was hardly any
 _MARKS = 40  # how much of the past is kept to say at which rate calls went, at 0.25 s each
@@ -39,8 +40,8 @@ class LearnedPace:
 
     __slots__ = (
         "_at", "_bad", "_cuts", "_good", "_hold", "_level", "_look_at", "_marks", "_next_mark", "_pause", "_refused_at",
-        "_spells", "_stepped_at", "_stepped_total", "_stride", "_total", "_unit", "_went_on_at", "_went_on_total",
-        "doubt", "rate", "shaken",
+        "_spells", "_stepped_at", "_stepped_total", "_stride", "_total", "_unit", "_usual", "_went_on_at", "_went_on_total",
+        "bound", "doubt", "rate", "shaken",
     )  # fmt: skip
 
     def __init__(self, *, now: float) -> None:
@@ -54,8 +55,12 @@ class LearnedPace:
         self._good = 0.0
         self._bad = math.inf
         self._spells: deque[Spell] = deque(maxlen=3)
-        self._cuts: deque[tuple[float, float]] = deque(maxlen=12)  # rates that were too much, and what passed
-        self.shaken = False  # whether the last wave showed that slower is of no use
+        self._cuts: deque[tuple[float, float]] = deque(
+            maxlen=ENOUGH
+        )  # rates that were too much, and what passed
+        self.shaken = False  # whether waves come whatever is done
+        self.bound = False  # whether it was this pace that held calls back when the last wave came
+        self._usual = 0.0  # what passed between such waves
         self._refused_at: float | None = None
         self._pause = SHORTEST_PAUSE
         self._went_on_at: float | None = now
@@ -117,6 +122,10 @@ class LearnedPace:
         bad = self._sent_rate(at, total, spell)
         self._refused_at = at
         self._went_on_at = None
+        self.bound = bad == self.rate
+        if self._useless(spell):
+            self._good, self._bad = 0.0, math.inf
+            return
         low = spell.passed / (spell.paused + spell.sent) if spell.paused > 0 else 0.0
         long = spell.sent > max(5.0, 5 * spell.paused)
         self.doubt *= 0.8
@@ -126,13 +135,11 @@ class LearnedPace:
             self._spells.clear()  # the limit fell, or it is not of this kind
             self._good = 0.0
         self._good = max(min(self._good, bad * 0.97), min(low, bad * 0.97))
-        self._bad = bad
-        self.shaken = (back := self._useless(spell)) is not None
-        rate = back or self._next_rate(bad, spell, long=long)
+        self._bad = min(self._bad, bad) if self.bound else bad
+        rate = self._next_rate(bad, spell, long=long)
         self._spells.append(spell)
         if binding or self.rate != math.inf:
             self.rate = rate
-            self._bad = max(self._bad, rate)
         self._hold = min(LONGEST_HOLD, self._hold * 2) if bad < self._good * CLOSE else FIRST_HOLD
         self._stride = 0.01
 
@@ -175,27 +182,38 @@ class LearnedPace:
             return 0.5 * bad
         return min(math.sqrt(self._good * bad), 0.9 * bad)
 
-    def _useless(self, spell: Spell) -> float | None:
-        """The rate to go back to where slower was of no use: refusals that come whatever is done.
+    def _useless(self, spell: Spell) -> bool:
+        """Whether refusals come whatever is done, so that this one is not heeded.
 
-        A limit lets more through the nearer the rate is to it, so of six waves the later ones come after
-        more; what comes after as many calls at 32 a second as at 15 is not about the rate.
+        A limit lets more through the nearer the rate is to it, so of six waves the later, slower ones come
+        after more. Where they do not, the pace goes up again, and up for as long as that makes them no more
+        frequent by the call.
         """
-        if spell.sent > QUIET:
+        if spell.sent > QUIET or self.rate == math.inf:
             self._cuts.clear()
-            return None
-        if self.rate != math.inf:
-            self._cuts.append((self.rate, spell.passed))
-        if len(self._cuts) < 6:
-            return None
+            self.shaken = False
+            return False
+        self._cuts.append((self.rate, spell.passed))
+        if len(self._cuts) < ENOUGH:
+            return self.shaken
         cuts = list(self._cuts)
         half = len(cuts) // 2
+        if self.shaken:
+            usual = sum(passed for _, passed in cuts) / len(cuts)
+            self.shaken = usual >= 0.5 * self._usual
+            self._cuts.clear()
+            if self.shaken:
+                self.rate *= 1.5
+            return self.shaken
         slowed = _mean(rate for rate, _ in cuts[:half]) / _mean(rate for rate, _ in cuts[half:])
         more = _mean(passed for _, passed in cuts[half:]) / _mean(passed for _, passed in cuts[:half])
-        if slowed < 1.3 or more > 1.5:
-            return None
+        if slowed < 1.25 or more > 1.5:
+            return False
+        self.shaken = True
+        self._usual = sum(passed for _, passed in cuts) / len(cuts)
         self._cuts.clear()
-        return max(rate for rate, _ in cuts)
+        self.rate = max(rate for rate, _ in cuts)
+        return True
 
     def _fitted(self, spell: Spell) -> float | None:
         """The rate by which two spells after equal pauses differ; None where they say too little."""
@@ -223,14 +241,15 @@ class LearnedPace:
 
     def _needs(self) -> float:
         """Seconds for which a rate must go well before the next is tried."""
-        step = self._above() / self.rate - 1
-        return self._hold if step <= 0.015 else min(self._hold, max(1.0, self._pause / step))
+        if self._bad <= self.rate * 1.04:
+            return self._hold
+        return min(self._hold, max(1.0, self._pause / (self._above() / self.rate - 1)))
 
     def _above(self) -> float:
         """The next rate to try."""
         if self._bad > self.rate * 1.04 and self._bad != math.inf:
             return min(math.sqrt(self.rate * self._bad), self.rate * LONGEST_STEP)
-        return self.rate * (1 + self._stride)
+        return max(self._bad, self.rate) * 1.01 if self._bad != math.inf else self.rate * (1 + self._stride)
 
     def _look(self, now: float) -> None:
         """The rate has gone well for as long as it takes to believe it."""
@@ -240,10 +259,10 @@ class LearnedPace:
             return
         self._good = max(self._good, self.rate)
         above = self._above()
-        if self._bad <= self.rate * 1.04:
-            self._stride = 0.01
-        if above >= self._bad:  # beyond what once was too much: if this goes well, the limit rose
+        if self._bad <= self.rate:  # it went well beyond what once was too much: the limit rose
             self._bad = math.inf
+            self._hold = FIRST_HOLD
+            self._stride, above = 0.04, self.rate * 1.04
         elif self._bad == math.inf:
             self._stride = min(LONGEST_STEP - 1, self._stride * 2)
         self.rate = above

@@ -1,21 +1,35 @@
 """How many calls in flight a provider has room for, found by trying."""
 
 import math
+from typing import NamedTuple
 
 START = 16
 SATURATED = 0.8  # of the limit: from here it is really used
 GENTLE, RECOVERING = 1.08, 1.25  # growth a round after the first cut, and once a ceiling has proved wrong
-WORTH = 0.35  # growth must bring answers: at least this power of what was added
-LOST = 0.25  # and less may lose no more answers than this power of what was given up
+WORTH, WORTH_SURE = 0.35, 0.2  # growth must bring answers: at least this power of what was added
 TEST = 1.45  # growth after which answers a second are compared
-LOWER = 1.5  # by how much less is tried, where more brought nothing
-FEWEST = 32  # answers whose rate is compared; fewer say too little
-SURE = 96  # the same, before less is settled for
+FEWEST = 16  # answers whose rate is compared; fewer say too little
+SURE = 96  # so many say it surely
 STRIKES = 2  # rounds that must agree that more brings nothing
 FIRST_PATIENCE, MOST_PATIENCE = 2, 64  # rounds below a known ceiling before it is tried again
 REST = 12  # rounds until less is tried again, twice as many each time that it failed
 LONG_REST = 48  # rounds until more is tried again, the same
 LONGEST_REST = 768
+
+
+class Less(NamedTuple):
+    """A try to do with less, where more brought nothing."""
+
+    by: float  # the factor
+    answers: int  # that are compared
+    lost: float  # how much fewer may come a second, as a power of the factor
+
+
+TRIES = (  # first by leaps, which few answers judge; a leap too far is followed by a shorter one
+    Less(4.0, 32, 0.3),
+    Less(2.0, 48, 0.25),
+    Less(1.5, SURE, 0.15),
+)
 
 
 class Room:
@@ -28,7 +42,7 @@ class Room:
     """
 
     __slots__ = (
-        "_answers", "_began_at", "_ceiling", "_cut_from", "_factor", "_less_at", "_long", "_more_at", "_patience", "_peak", "_reference", "_refused", "_rested", "_skip",
+        "_answers", "_began_at", "_ceiling", "_cut_from", "_factor", "_leap", "_less_at", "_long", "_more_at", "_patience", "_peak", "_reference", "_refused", "_rested", "_skip",
         "_strikes", "_trying_less", "limit", "most", "why",
     )  # fmt: skip
 
@@ -47,6 +61,7 @@ class Room:
         self._trying_less: tuple[int, float] | None = None  # where to go back to
         self._rested = 0
         self._less_at, self._more_at = REST, LONG_REST
+        self._leap = 0
         self._skip = 0
         self._answers = 0
         self._began_at: float | None = None
@@ -67,8 +82,7 @@ class Room:
 
     def began(self, in_flight: int) -> None:
         """A call began; so many are in flight with it."""
-        if in_flight > self._peak:
-            self._peak = in_flight
+        self._peak = max(self._peak, in_flight)
 
     def answered(self, *, now: float) -> None:
         """A call was answered."""
@@ -112,13 +126,13 @@ class Room:
         self._refused = True  # it says when it is too much: no answers a second need be compared for it
         self._factor = GENTLE
         self._reference = self._trying_less = None
-        self._rested = 0
+        self._rested = self._leap = 0
         self._less_at, self._more_at = REST, LONG_REST
         self._changed(before=0)
 
     def _changed(self, *, before: int) -> None:
         """Count anew, once the calls are in that began before."""
-        fewest = SURE if self._trying_less else 4 if self._refused else FEWEST
+        fewest = TRIES[self._leap].answers if self._trying_less else 4 if self._refused else FEWEST
         self._long = max(fewest, self.limit)
         self._skip = before
         self._strikes = 0
@@ -148,7 +162,8 @@ class Room:
         grown = self.limit / calls
         if grown < TEST:
             return True
-        if math.log(rate / before) >= WORTH * math.log(grown):
+        worth = WORTH if self._long < SURE else WORTH_SURE
+        if math.log(rate / before) >= worth * math.log(grown):
             self._reference = (self.limit, rate)
             self._strikes = 0
             return True
@@ -190,22 +205,29 @@ class Room:
             self.why = "grew"
             self._grow()
         elif self._rested >= self._less_at and self.limit > 1:
-            self._trying_less = (self.limit, before)
-            self._set(min(self.limit - 1, math.ceil(self.limit / LOWER)))
+            self._try_less(before)
 
     def _judge_less(self, more: tuple[int, float], rate: float) -> None:
         calls, before = more
-        if math.log(rate / before) < -LOST * math.log(calls / self.limit):
-            self._less_at = self._rested + max(REST, min(LONGEST_REST, 2 * self._less_at))
+        if math.log(rate / before) < -TRIES[self._leap].lost * math.log(calls / self.limit):
+            if self._leap + 1 < len(TRIES):
+                self._leap += 1
+                self._less_at = self._rested + 1
+            else:
+                self._less_at = self._rested + max(REST, min(LONGEST_REST, 2 * self._less_at))
             self._go_back()
             return
-        self._reference = (self.limit, rate)
+        self._reference = (self.limit, (rate + before) / 2)
+        self._trying_less = None
         if self.limit > 1:  # and still less?
-            self._trying_less = (self.limit, (rate + before) / 2)
-            self._set(min(self.limit - 1, math.ceil(self.limit / LOWER)))
+            self._try_less((rate + before) / 2)
         else:
-            self._trying_less = None
             self._less_at = LONGEST_REST
+            self._changed(before=0)
+
+    def _try_less(self, rate: float) -> None:
+        self._trying_less = (self.limit, rate)
+        self._set(min(self.limit - 1, math.ceil(self.limit / TRIES[self._leap].by)))
 
     def _go_back(self) -> None:
         if self._trying_less is None:
