@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from tasks_lib.ledger.arrivals import Arrivals
 from tasks_lib.ledger.errors import LedgerError, told
 
 _NO_EXTENSIONS: dict[str, str | bool | int | float | list[str]] = {
@@ -46,6 +47,7 @@ class Connections:
         self._cursors: dict[threading.Thread, duckdb.DuckDBPyConnection] = {}
         self._making = threading.Lock()
         self._closed = False
+        self._writer: tuple[duckdb.DuckDBPyConnection, Arrivals] | None = None
         _check_place(path, read_only=read_only)
         with told(path):
             self._root = duckdb.connect(path, read_only=read_only, config=_READING if read_only else _WRITING)
@@ -78,6 +80,22 @@ class Connections:
             self._cursors[thread] = cursor
         return cursor
 
+    def writer(self) -> tuple[duckdb.DuckDBPyConnection, Arrivals]:
+        """The connection that task runs are added by, which is no thread's own: one may use it at a time.
+
+        Raises:
+            LedgerError: the ledger was closed.
+        """
+        with self._making:
+            if self._closed:
+                raise LedgerError(f"the ledger {self._path} is closed")
+            if self._writer is None:
+                with told(self._path):
+                    cursor = self._root.cursor()
+                    cursor.execute(_SESSION)
+                    self._writer = cursor, Arrivals(cursor)
+            return self._writer
+
     def allow_memory(self, *, longest_text: int | None) -> None:
         """Bound DuckDB's memory by what texts of so many bytes need, and never below what it was before.
 
@@ -105,6 +123,9 @@ class Connections:
             for cursor in self._cursors.values():
                 cursor.close()
             self._cursors.clear()
+            if self._writer is not None:
+                self._writer[0].close()
+                self._writer = None
             self._root.close()
 
 

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -96,7 +97,7 @@ _ATTEMPT_TYPES: dict[str, pa.DataType] = {
     "estimated_cost": _COST,
     "maybe_billed": _FLAG,
 }
-_TASK_RUNS, _ATTEMPTS = pa.schema(_TASK_RUN_TYPES), pa.schema(_ATTEMPT_TYPES)
+TASK_RUNS, ATTEMPTS = pa.schema(_TASK_RUN_TYPES), pa.schema(_ATTEMPT_TYPES)
 _FIVE_UNKNOWN = (None, None, None, None, None)
 _FOUR_UNKNOWN = (None, None, None, None)
 _LONG_TEXTS = ("row_key", "response", "error", "run_data", "primary_failure_reason", "metadata")
@@ -106,7 +107,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def task_run_columns(task_runs: Sequence[TaskRun], *, revision_ids: Mapping[str, str]) -> pa.Table:
     """One row for each task run; `revision_ids` are by fingerprint."""
     return _table(
-        [_task_run(run, revision_ids[run.plan.revision.fingerprint]) for run in task_runs], _TASK_RUNS
+        [_task_run(run, revision_ids[run.plan.revision.fingerprint]) for run in task_runs], TASK_RUNS
     )
 
 
@@ -118,7 +119,7 @@ def attempt_columns(task_runs: Sequence[TaskRun]) -> pa.Table:
             for run in task_runs
             for number, attempt in enumerate(run.attempts, start=1)
         ],
-        _ATTEMPTS,
+        ATTEMPTS,
     )
 
 
@@ -133,6 +134,7 @@ def reporting_group_of(task_run: TaskRun) -> str | None:
     return storable(group) if group is not None and len(group) <= LONGEST_LABEL else None
 
 
+@lru_cache(maxsize=10_000)
 def reporting_group_id(name: str) -> str:
     """32 hexadecimal digits that follow from a group's name."""
     return content_hash({"reporting_group": name})

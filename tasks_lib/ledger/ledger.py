@@ -262,16 +262,13 @@ class Ledger:
         batch_id: str,
         context: BatchContext,
     ) -> None:
-        with self._transaction() as connection:
-            new_groups = self._new_groups(connection, task_runs)
-            _insert(
-                connection,
-                "add_task_runs",
-                runs,
-                {"batch_id": batch_id, "task_id": context.task_id, "user_id": context.user_id},
-            )
-            if attempts.num_rows:
-                _insert(connection, "add_attempts", attempts, {"batch_id": batch_id})
+        with _writing:
+            connection, arrivals = self._connections.writer()
+            with _transaction(connection):
+                new_groups = self._new_groups(connection, task_runs)
+                arrivals.add(
+                    runs, attempts, batch_id=batch_id, task_id=context.task_id, user_id=context.user_id
+                )
         if self._groups is not None:
             self._groups |= new_groups
 
@@ -293,28 +290,22 @@ class Ledger:
             if group is not None and group not in self._groups:
                 first_used.setdefault(group, run.created_at)
         if first_used:
-            arriving = pa.table(
+            arriving = pa.table(  # noqa: F841 - DuckDB finds it by its name
                 {
                     "id": [reporting_group_id(name) for name in first_used],
                     "name": list(first_used),
                     "created_at": pa.array(first_used.values(), pa.timestamp("us", tz="UTC")),
                 }
             )
-            _insert(connection, "add_reporting_groups", arriving, {})
+            connection.execute(statement("queries", "add_reporting_groups"))
         return set(first_used)
 
     @contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with _writing:
             connection = self.cursor()
-            connection.execute("begin")
-            try:
+            with _transaction(connection):
                 yield connection
-                connection.execute("commit")
-            except BaseException:
-                with suppress(duckdb.Error):  # after a fatal error there is nothing left to roll back
-                    connection.execute("rollback")
-                raise
 
     # reading
 
@@ -335,6 +326,15 @@ class Ledger:
         """
         with told(self.path):
             return results.failed(self.cursor(), identities)
+
+    def times_ended(self, identities: Sequence[str]) -> dict[str, int]:
+        """How many runs of each identity came to their end, answered or failed; without those of none.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return results.times_ended(self.cursor(), identities)
 
     def deaths_of(self, identities: Sequence[str]) -> dict[str, int]:
         """How many processes died while a row of each identity was under way; without those that saw none.
@@ -417,10 +417,13 @@ class Ledger:
             return reports.ask(self.cursor(), text)
 
 
-def _insert(
-    connection: duckdb.DuckDBPyConnection,
-    query: str,
-    arriving: pa.Table,  # noqa: ARG001 - DuckDB finds it by its name; registering it costs 6 us a row of 100
-    parameters: dict[str, str | None],
-) -> None:
-    connection.execute(statement("queries", query), parameters)
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.execute("begin")
+    try:
+        yield
+        connection.execute("commit")
+    except BaseException:
+        with suppress(duckdb.Error):  # after a fatal error there is nothing left to roll back
+            connection.execute("rollback")
+        raise

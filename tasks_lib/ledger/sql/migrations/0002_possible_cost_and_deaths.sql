@@ -1,5 +1,4 @@
--- Dollars that may have been spent, apart from those that surely were; rows that asked what another asked; and
--- rows that were under way when a process died.
+-- Dollars that may have been spent, rows that another row's call answered, and rows under way at a death.
 --
 -- What was written before has NULL in the new columns: unknown for possible costs, and not joined.
 

@@ -1,4 +1,4 @@
--- Adds the runs of `arriving` to a batch; $batch_id, $task_id and $user_id are the batch's.
+-- Adds the runs of `arriving_task_runs` to a batch; $batch_id, $task_id and $user_id are the batch's.
 insert into task_runs by name
 select
     id::uuid                                        as id,
@@ -43,4 +43,4 @@ select
     warnings,
     created_at,
     modified_at
-from arriving;
+from arriving_task_runs;
