@@ -1,8 +1,11 @@
 """A quota for a minute, spent evenly."""
 
-BURST = 0.25  # seconds of quota that may pass at once
-SPREAD_BURST = 2.0  # the same where a window keeps the limit
+from tasks_lib.engine.cells import Cells
+
+BURST = 0.125  # seconds of quota that may pass at once: some providers' buckets hold a fifth of a second
+SPREAD_BURST = 1.0  # the same where a window keeps the limit
 SLACK = 0.995  # of the quota that is used, so that jitter on the way cannot push it over the limit
+PACE_CELLS = 2
 _DUST = 1e-6  # of a burst: what float sums leave over, and too short a wait for a clock to show
 
 
@@ -11,18 +14,23 @@ class Pace:
 
     An amount larger than the bucket passes when the bucket is full and leaves a debt.
 
-    Times are seconds of a monotonic clock, and only ever given, never read.
+    Its cells are what is missing from a full bucket, and when that was reckoned. Times are only ever given,
+    never read.
     """
 
-    def __init__(self, *, rate: float, holds: float, now: float) -> None:
-        """Begin full; the rate is amounts a second."""
+    __slots__ = ("_at", "_cells", "_dust", "_holds", "_missing", "_rate")
+
+    def __init__(self, cells: Cells, at: int, *, rate: float, holds: float) -> None:
+        """Keep the level in the cells that begin at `at`; the rate is amounts a second."""
+        self._cells = cells
+        self._missing = at
+        self._at = at + 1
         self._holds = holds
         self._rate = rate
-        self._level = holds
-        self._at = now
+        self._dust = _DUST * holds
 
     @classmethod
-    def keeping(cls, per_minute: int, *, now: float) -> "Pace":
+    def keeping(cls, per_minute: float, *, cells: Cells, at: int) -> "Pace":
         """A pace at which no window of 60 seconds sees more ones than the limit, and nearly all of it.
 
         A window sees at most the burst and a minute of the rate, and the rate is chosen so that both make
@@ -34,31 +42,41 @@ class Pace:
         if per_minute < 1:
             raise ValueError(f"a limit of {per_minute} a minute lets nothing pass")
         holds = max(1.0, per_minute / 60 * BURST)
-        return cls(rate=max(1.0, per_minute - holds + 1) * SLACK / 60, holds=holds, now=now)
+        return cls(cells, at, rate=max(1.0, per_minute - holds + 1) * SLACK / 60, holds=holds)
 
     @classmethod
-    def spreading(cls, per_minute: int, *, now: float) -> "Pace":
+    def spreading(cls, per_minute: float, *, cells: Cells, at: int) -> "Pace":
         """A pace that spreads over a minute what a `Window` keeps within its limit."""
-        return cls(rate=per_minute * SLACK / 60, holds=max(1.0, per_minute / 60 * SPREAD_BURST), now=now)
+        return cls(cells, at, rate=per_minute * SLACK / 60, holds=max(1.0, per_minute / 60 * SPREAD_BURST))
 
     def delay(self, amount: float, *, now: float) -> float:
         """Seconds until the amount may pass; 0 if it may now."""
-        self._fill(now)
-        missing = min(amount, self._holds) - self._level
-        if missing <= _DUST * self._holds:
-            return 0.0
-        return missing / self._rate
+        missing = self._fill(now) + (min(self._holds, amount)) - self._holds
+        return missing / self._rate if missing > self._dust else 0.0
+
+    def fits(self, amount: float, *, now: float) -> bool:
+        """Whether the amount may pass now without a debt."""
+        return self._fill(now) + amount <= self._holds + self._dust
 
     def take(self, amount: float, *, now: float) -> None:
         """Let the amount pass."""
-        self._fill(now)
-        self._level -= amount
+        self._cells[self._missing] = self._fill(now) + amount
 
     def settle(self, *, taken: float, used: float) -> None:
         """Give back what was taken and not used; take what was used beyond."""
-        self._level = min(self._holds, self._level + taken - used)
+        self._cells[self._missing] = max(0.0, self._cells[self._missing] + used - taken)
 
-    def _fill(self, now: float) -> None:
-        if now > self._at:
-            self._level = min(self._holds, self._level + (now - self._at) * self._rate)
-            self._at = now
+    def left(self, *, now: float) -> float:
+        """What may pass at once; below zero where more has passed than the bucket held."""
+        return self._holds - self._fill(now)
+
+    def _fill(self, now: float) -> float:
+        cells = self._cells
+        since = now - cells[self._at]
+        missing = cells[self._missing]
+        if since > 0.0:
+            cells[self._at] = now
+            missing -= since * self._rate
+            missing = max(missing, 0.0)
+            cells[self._missing] = missing
+        return missing

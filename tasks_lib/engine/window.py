@@ -1,20 +1,17 @@
-"""What passed within the last minute, to the token."""
+"""What passed within the last minute, in slots of a quarter of a second."""
 
-from collections import deque
-from dataclasses import dataclass
-
+from tasks_lib.engine.cells import Cells
 from tasks_lib.engine.pace import SLACK
+from tasks_lib.engine.passed import Passed
+
+__all__ = ["Passed", "Window"]
 
 _SECONDS = 60 / SLACK  # a little more than a minute, as calls take their time on the way
-_DUST = 1e-6  # of float sums; in tokens and in seconds
-
-
-@dataclass(slots=True)
-class Passed:
-    """An amount, and when it passed; once settled, the amount is what was used."""
-
-    at: float
-    amount: float
+_A_SECOND = 4.0  # slots
+_SLOTS = 256  # more than a minute of them
+_OLDEST, _SUM, _FIRST = range(3)
+WINDOW_CELLS = _FIRST + _SLOTS
+_DUST = 1e-6  # of float sums, and in seconds
 
 
 class Window:
@@ -24,42 +21,66 @@ class Window:
     one of them holds up to that one too many. An amount beyond the whole limit passes when nothing else is
     in the window.
 
-    It remembers a minute of amounts. Times are given, never read.
+    A slot counts until the last moment that it could stand for is a minute ago. Times are given, never read.
     """
 
-    def __init__(self, per_minute: int) -> None:
-        """Begin empty."""
+    __slots__ = ("_cells", "_first", "_limit", "_oldest", "_sum")
+
+    def __init__(self, per_minute: float, *, cells: Cells, at: int) -> None:
+        """Keep the slots in the cells that begin at `at`."""
         self._limit = float(per_minute)
-        self._passed: deque[Passed] = deque()
-        self._sum = 0.0
+        self._cells = cells
+        self._oldest = at + _OLDEST
+        self._sum = at + _SUM
+        self._first = at + _FIRST
 
     def delay(self, amount: float, *, now: float) -> float:
         """Seconds until the amount may pass; 0 if it may now."""
-        self._forget(now)
-        excess = self._sum + min(amount, self._limit) - self._limit
+        excess = self._forget(now) + (min(self._limit, amount)) - self._limit
         if excess <= _DUST:
             return 0.0
-        for passed in self._passed:
-            excess -= passed.amount
+        cells, slot = self._cells, self._cells[self._oldest]
+        for _ in range(_SLOTS):
+            excess -= cells[self._first + (int(slot) & (_SLOTS - 1))]
             if excess <= _DUST:
                 break
-        return passed.at + _SECONDS - now
+            slot += 1.0
+        return max((slot + 1.0) / _A_SECOND + _SECONDS - now, _DUST)
 
-    def take(self, amount: float, *, now: float) -> Passed:
+    def fits(self, amount: float, *, now: float) -> bool:
+        """Whether the amount may pass now and keep the limit."""
+        return self._forget(now) + amount <= self._limit + _DUST
+
+    def take(self, amount: float, *, now: float) -> None:
         """Let the amount pass."""
-        passed = Passed(now, amount)
-        self._passed.append(passed)
-        self._sum += amount
-        return passed
+        self._cells[self._sum] = self._forget(now) + amount
+        self._cells[self._slot_of(now)] += amount
 
-    def settle(self, passed: Passed, *, used: float) -> None:
-        """Take what was used for what was taken."""
-        if self._passed and passed.at >= self._passed[0].at:  # else it was forgotten
-            self._sum += used - passed.amount
-        passed.amount = used
+    def settle(self, *, at: float, taken: float, used: float) -> None:
+        """Take what was used for what was taken then; what is over a minute ago is forgotten anyway."""
+        cells = self._cells
+        if at * _A_SECOND < cells[self._oldest]:
+            return
+        cells[self._slot_of(at)] += used - taken
+        cells[self._sum] += used - taken
 
-    def _forget(self, now: float) -> None:
-        while self._passed and self._passed[0].at + _SECONDS <= now + _DUST:
-            self._sum -= self._passed.popleft().amount
-        if not self._passed:
-            self._sum = 0.0  # no dust is carried over
+    def left(self, *, now: float) -> float:
+        """What still fits into the minute."""
+        return self._limit - self._forget(now)
+
+    def _slot_of(self, at: float) -> int:
+        return self._first + (int(at * _A_SECOND // 1.0) & (_SLOTS - 1))
+
+    def _forget(self, now: float) -> float:
+        """Empty the slots that are a minute ago; the sum of the others."""
+        cells = self._cells
+        oldest = (now - _SECONDS + _DUST) * _A_SECOND // 1.0
+        behind = oldest - cells[self._oldest]
+        if behind <= 0.0:
+            return cells[self._sum]
+        for slot in range(int(oldest - min(behind, _SLOTS)), int(oldest)):
+            cells[self._first + (slot & (_SLOTS - 1))] = 0.0
+        cells[self._oldest] = oldest
+        total = sum(cells[self._first + slot] for slot in range(_SLOTS))
+        cells[self._sum] = total
+        return total

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks_lib.engine.pace import Pace
-from tasks_lib.engine.window import Window
+from tasks_lib.engine.pace import PACE_CELLS, Pace
+from tasks_lib.engine.window import WINDOW_CELLS, Window
 from tests.engine.world import most_in_a_minute
 
 LIMITS = st.integers(1, 30) | st.sampled_from([59, 60, 61, 240, 241, 300])
@@ -40,7 +40,7 @@ def bursts(gaps, *, size):
 @given(LIMITS, GAPS, STARTS, st.sampled_from([0, 7]), st.lists(st.floats(0, 0.29), min_size=1, max_size=9))
 def test_no_minute_has_more_requests_than_the_limit(per_minute, gaps, start, size, delays):
     """In any window of 60 seconds, as the provider sees it when calls take up to 0.29 s on the way."""
-    pace = Pace.keeping(per_minute, now=start)
+    pace = Pace.keeping(per_minute, cells=[0.0] * PACE_CELLS, at=0)
     times = [at for at, _ in passes(pace, bursts(gaps, size=size), start=start)]
     assert most_in_a_minute(times) <= per_minute
     seen = [at + delays[number % len(delays)] for number, at in enumerate(times)]
@@ -50,10 +50,10 @@ def test_no_minute_has_more_requests_than_the_limit(per_minute, gaps, start, siz
 @pytest.mark.parametrize("per_minute", [600, 6_000, 60_000])
 def test_a_wide_limit_is_kept_though_the_first_calls_are_late(per_minute):
     """A burst, a minute of the rate and the time that calls take on the way fit into the limit."""
-    pace = Pace.keeping(per_minute, now=0.0)
+    pace = Pace.keeping(per_minute, cells=[0.0] * PACE_CELLS, at=0)
     times = [at for at, _ in passes(pace, [0.0] * (per_minute + per_minute // 10), start=0.0)]
     assert most_in_a_minute([at + (0.29 if at < 3 else 0.0) for at in times]) <= per_minute
-    pause = Pace.keeping(per_minute, now=0.0)
+    pause = Pace.keeping(per_minute, cells=[0.0] * PACE_CELLS, at=0)
     rested = passes(pause, [0.0, 30.0, *[0.0] * per_minute], start=0.0)[1:]
     assert most_in_a_minute([at + (0.29 if at < 31 else 0.0) for at, _ in rested]) <= per_minute
 
@@ -62,7 +62,7 @@ def test_a_wide_limit_is_kept_though_the_first_calls_are_late(per_minute):
 @given(LIMITS, STARTS)
 def test_a_queue_that_never_ends_uses_the_limit(per_minute, start):
     """Four minutes of requests take no more than 2 % longer than four minutes."""
-    pace = Pace.keeping(per_minute, now=start)
+    pace = Pace.keeping(per_minute, cells=[0.0] * PACE_CELLS, at=0)
     last, _ = passes(pace, [0.0] * (per_minute * 4), start=start)[-1]
     assert last <= 240 * 1.02
 
@@ -77,7 +77,7 @@ def test_a_queue_that_never_ends_uses_the_limit(per_minute, start):
 )
 def test_no_minute_has_more_tokens_than_the_limit(per_minute, gaps, start, shares, delays):
     """Whatever the sizes, up to the whole limit, and as the provider sees it."""
-    window = Window(per_minute)
+    window = Window(per_minute, cells=[0.0] * WINDOW_CELLS, at=0)
     amounts = [share * per_minute for share in shares]
     taken = passes(window, bursts(gaps, size=2), start=start, amounts=amounts)
     seen = [(at + delays[number % len(delays)], amount) for number, (at, amount) in enumerate(taken)]
@@ -97,26 +97,28 @@ def test_no_minute_has_more_tokens_than_the_limit(per_minute, gaps, start, share
 )
 def test_a_window_reckons_with_what_was_used(calls):
     """Settled late or soon, down to what was used, the sum is always that of the last minute."""
-    window, now, under_way, taken = Window(1_000), 0.0, [], []
+    window, now, under_way, taken = Window(1_000, cells=[0.0] * WINDOW_CELLS, at=0), 0.0, [], []
     for gap, amount, share, lag in calls:
         now += gap
         while (wait := window.delay(amount, now=now)) > 0:
             now += wait
-        passed = window.take(amount, now=now)
-        taken.append(passed)
-        under_way.append((passed, share * amount))
+        window.take(amount, now=now)
+        taken.append([now, amount])
+        under_way.append((taken[-1], share * amount))
         while len(under_way) > lag:
             settled, used = under_way.pop(0)
-            window.settle(settled, used=used)
-        in_window = sum(one.amount for one in taken if one.at > now - 60)
+            window.settle(at=settled[0], taken=settled[1], used=used)
+            settled[1] = used
+        in_window = sum(amount for at, amount in taken if at > now - 60)
         assert in_window <= 1_000.001
+        assert 1_000 - window.left(now=now) >= in_window - 0.001
     now += 61
     assert window.delay(1_000, now=now) == 0
 
 
 def test_a_pace_spreads_what_a_window_keeps():
-    """Two seconds of the quota at once, then evenly."""
-    pace = Pace.spreading(6_000, now=0.0)
+    """A second of the quota at once, then evenly."""
+    pace = Pace.spreading(6_000, cells=[0.0] * PACE_CELLS, at=0)
     times = [at for at, _ in passes(pace, [0.0] * 300, start=0.0)]
-    assert sum(at == 0 for at in times) == 200
-    assert times[-1] == 100 / (100 * 0.995)
+    assert sum(at == 0 for at in times) == 100
+    assert times[-1] == pytest.approx(200 / (100 * 0.995))
