@@ -5,6 +5,7 @@ from tasks_lib.configs.jobs import check_columns, load_job
 from tasks_lib.configs.prices import PriceBook, load_prices
 from tasks_lib.configs.problems import ConfigError, ConfigWarning, Problem
 from tasks_lib.configs.providers import load_providers, provider_of, secret_for
+from tasks_lib.configs.routes import route_for
 from tasks_lib.configs.scaffold import Scaffold, scaffold
 from tasks_lib.configs.schemas import job_schema, prices_schema, providers_schema, task_schema
 from tasks_lib.configs.tasks import load_task
@@ -25,6 +26,7 @@ __all__ = [
     "prices_schema",
     "provider_of",
     "providers_schema",
+    "route_for",
     "scaffold",
     "secret_for",
     "task_schema",

@@ -12,6 +12,9 @@ from tasks_lib.configs.job_file import LimitsFile
 from tasks_lib.configs.problems import looks_like_a_secret
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_TAKEN: Final = frozenset({"authorization", "content-type", "content-length", "host", "accept", "user-agent"})
+PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _LATER: Final = ("anthropic", "google", "parallel", "rightbrain", "webagent")
 
 
@@ -43,6 +46,36 @@ def checked_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def checked_proxy(value: str) -> str:
+    """The address of a proxy, or the name of the variable that holds one with its password."""
+    if _VARIABLE.fullmatch(value) and not looks_like_a_secret(value):
+        return value
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises when it is none
+        is_proxy = parts.scheme in PROXY_SCHEMES and bool(parts.hostname)
+    except ValueError:
+        is_proxy = False
+    if not is_proxy or re.search(r"\s", value):
+        raise PydanticCustomError(
+            "proxy",
+            "must be an address such as http://proxy.example.com:3128, or the variable that holds one",
+        )
+    if parts.username is not None or parts.password is not None:
+        raise PydanticCustomError(
+            "proxy",
+            "must hold no user name and no password. Put the whole address into a variable of the "
+            "environment, and write that variable's name here.",
+        )
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not _HEADER.fullmatch(value) or value.lower() in _TAKEN:
+        raise PydanticCustomError("header", "must be the name of a header, such as Idempotency-Key")
+    return value
+
+
 def _supported(value: object) -> object:
     if value in _LATER:
         raise PydanticCustomError(
@@ -58,6 +91,12 @@ Variable = Annotated[
     AfterValidator(checked_variable),
     WithJsonSchema({"type": "string", "pattern": f"^{_VARIABLE.pattern}$"}),
 ]
+ProxyAddress = Annotated[str, AfterValidator(checked_proxy), WithJsonSchema({"type": "string"})]
+HeaderName = Annotated[
+    str,
+    AfterValidator(_header_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_HEADER.pattern}$"}),
+]
 Address = Annotated[str, AfterValidator(checked_url), WithJsonSchema({"type": "string", "format": "uri"})]
 
 
@@ -65,7 +104,15 @@ class TimeoutsFile(Keys):
     """How long is waited, in seconds."""
 
     connect: Seconds | None = Field(default=None, description="Seconds to connect; 10 by default")
-    total: Seconds | None = Field(default=None, description="Seconds for a whole exchange; 120 by default")
+    read: Seconds | None = Field(
+        default=None,
+        description="Seconds of silence, before the answer or within it; by default as many as `total` "
+        "allows, since most models say nothing before they have said it all",
+    )
+    total: Seconds | None = Field(
+        default=None,
+        description="Seconds for a whole call, from the moment it is let through; 120 by default",
+    )
 
 
 class ProviderFile(Keys):
@@ -84,6 +131,26 @@ class ProviderFile(Keys):
     )
     limits: LimitsFile | None = Field(default=None, description="The account's limits")
     timeouts: TimeoutsFile | None = Field(default=None, description="How long is waited")
+    proxy: ProxyAddress | None = Field(
+        default=None,
+        description="The proxy on the way there: its address, or the name of a variable that holds it with "
+        "user and password. By default the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say",
+    )
+    ca_bundle: Text | None = Field(
+        default=None,
+        description="A PEM file of the certificates to trust in place of the system's, relative to this "
+        "file. By default the variable SSL_CERT_FILE says",
+    )
+    http2: bool | None = Field(
+        default=None,
+        description="Whether to speak HTTP/2 where it is offered; false by default. One connection then "
+        "carries all calls, and those beyond what the server allows on it (100 is usual) wait in line unseen",
+    )
+    idempotency_header: HeaderName | None = Field(
+        default=None,
+        description="The header by which this API knows a request again, such as Idempotency-Key, so that "
+        "one sent again after a lost answer is not paid twice; by default none, as at OpenAI and Anthropic",
+    )
     structured_output: Literal["json_schema", "json_object", "prompt"] | None = Field(
         default=None,
         description="How a schema is asked for: json_schema (the API constrains the answer to it; the "

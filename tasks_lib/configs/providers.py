@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic_core import PydanticCustomError
 
 from tasks_lib.configs.beside import beside
+from tasks_lib.configs.ca_bundle import wrong_with_bundle
 from tasks_lib.configs.document import Document, parse_document, read_document
 from tasks_lib.configs.job_file import LimitsFile
 from tasks_lib.configs.paths import path_from
@@ -123,6 +124,7 @@ class _Merged:
     file: ProviderFile
     document: Document | None
     model_path: Path | None
+    ca_bundle: Path | None
 
 
 @cache
@@ -150,13 +152,12 @@ def _merged(path: Path | None, overrides: Mapping[str, object]) -> Mapping[str, 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any], *, document: Document | None) -> _Merged:
     merged = _laid_over(below, above)
-    model_path = merged.get("model_path")
     folder = Path() if document is None else document.folder
-    return _Merged(
-        file=ProviderFile.model_validate(merged),
-        document=document,
-        model_path=None if model_path is None else path_from(folder, str(model_path)),
-    )
+    paths = {
+        key: None if merged.get(key) is None else path_from(folder, str(merged[key]))
+        for key in ("model_path", "ca_bundle")
+    }
+    return _Merged(file=ProviderFile.model_validate(merged), document=document, **paths)
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,13 +184,32 @@ def _provider(name: str, merged: _Merged, *, env: Mapping[str, str], problems: l
         limits=limits_of(file.limits),
         timeouts=Timeouts(
             connect=told.connect if told and told.connect else timeouts.connect,
+            read=told.read if told and told.read else timeouts.read,
             total=told.total if told and told.total else timeouts.total,
         ),
+        proxy=file.proxy,
+        ca_bundle=_ca_bundle(name, merged, problems=problems),
+        http2=bool(file.http2),
+        idempotency_header=file.idempotency_header,
         structured_output=file.structured_output or "json_schema",
         max_tokens_field=file.max_tokens_field or "max_tokens",
         model_path=merged.model_path,
         free=bool(file.free),
     )
+
+
+def _ca_bundle(name: str, merged: _Merged, *, problems: list[Problem]) -> Path | None:
+    bundle = merged.ca_bundle
+    wrong = None if bundle is None else wrong_with_bundle(bundle)
+    if wrong is not None:
+        message = f"{name}.ca_bundle: {wrong}"
+        document = merged.document
+        problems.append(
+            Problem(file=None, message=message)
+            if document is None
+            else document.problem((name, "ca_bundle"), message)
+        )
+    return bundle
 
 
 def _base_url(name: str, merged: _Merged, *, env: Mapping[str, str], problems: list[Problem]) -> str:

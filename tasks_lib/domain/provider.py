@@ -9,10 +9,24 @@ from tasks_lib.domain.job import Limits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds: to connect, and for the whole of an exchange from the moment it is let through."""
+    """Seconds: to connect, without a byte, and in all.
+
+    All begin when a request is handed to the pool of connections, and none before: waiting for the gate is
+    nobody's fault.
+    """
 
     connect: float = 10.0
+    read: float | None = None  # of silence before and between bytes; None: as long as `total` allows
     total: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """How a provider's address is reached."""
+
+    proxy: "Secret | None" = None  # its address, with a password perhaps
+    ca_bundle: Path | None = None  # PEM; None: the certificates that the system trusts
+    http2: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +39,10 @@ class Provider:
     key: str | None = None  # the variable's name; None: no key is sent
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    proxy: str | None = None  # an address, or the variable that holds one; None: as the environment says
+    ca_bundle: Path | None = None  # PEM; None: as the environment says, or as the system does
+    http2: bool = False
+    idempotency_header: str | None = None  # names a request, so that a second one like it is not paid again
     structured_output: str = "json_schema"  # json_schema, json_object or prompt: how a schema is asked for
     max_tokens_field: str = "max_tokens"  # what the API calls the parameter
     model_path: Path | None = None  # of a local model's file

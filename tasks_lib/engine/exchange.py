@@ -1,55 +1,62 @@
 """One exchange over the network: drives a protocol's generator with a transport."""
 
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
+import anyio
 import httpx
 
-from tasks_lib.domain.failure import Failure, FailureKind
+from tasks_lib.domain.failure import Failure
 from tasks_lib.domain.output import Reply
-from tasks_lib.providers.protocol import Exchange
+from tasks_lib.engine.border import carried_by
+from tasks_lib.providers.protocol import Accepted, Exchange, Request, Response, Transport
 
-_NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
+Listen = Callable[[Mapping[str, str]], None]
+"""Is told the headers of every response, names in lower case; they may say what is left of a limit."""
 
 
-async def have(exchange: Exchange, transport: httpx.AsyncBaseTransport) -> Reply | Failure:
-    """What came of an exchange; what the network does to it is a Failure, too."""
-    request = next(exchange)
-    while True:
-        try:
-            response = await transport.handle_async_request(request)
-            await response.aread()
-        except httpx.RequestError as error:
-            exchange.close()
-            return failure_of(error)
-        if (
-            response.status_code != 200 and "date" not in response.headers
-        ):  # Retry-After may be measured by it
-            response.headers["date"] = format_datetime(datetime.now(UTC), usegmt=True)
-        try:
-            request = exchange.send(response)
-        except StopIteration as end:
-            outcome: Reply | Failure = end.value
-            return outcome
+async def have(
+    exchange: Exchange,
+    transport: Transport | httpx.AsyncBaseTransport,
+    *,
+    listen: Listen | None = None,
+    accepted: Callable[[str], Awaitable[None]] | None = None,
+) -> Reply | Failure:
+    """What came of an exchange; what the network does to it is a Failure, too.
+
+    `listen` hears of every response's headers before the protocol does. `accepted` makes the provider's id of
+    the work durable; the exchange goes on when it has returned.
+    """
+    send = carried_by(transport).send
+    try:
+        step = next(exchange)
+        while True:
+            if isinstance(step, Request):
+                response = await send(step)
+                if isinstance(response, Failure):
+                    return response
+                if listen is not None:
+                    listen(response.headers)
+                step = exchange.send(response if response.status == 200 else _dated(response))
+            elif isinstance(step, Accepted):
+                if accepted is not None:
+                    await accepted(step.remote_id)
+                step = next(exchange)
+            else:
+                await anyio.sleep(step.seconds)
+                step = next(exchange)
+    except StopIteration as end:
+        outcome: Reply | Failure = end.value
+        return outcome
+    finally:
+        exchange.close()
 
 
-def failure_of(error: httpx.RequestError) -> Failure:
-    """What a transport's error means; past the connecting, an answer may have been made and billed."""
-    name = type(error).__name__
-    if isinstance(error, httpx.TimeoutException):
-        kind = FailureKind.TIMEOUT
-    elif isinstance(error, httpx.DecodingError):
-        kind = FailureKind.BROKEN_REPLY
-    else:
-        kind = FailureKind.CONNECTION
-    return Failure(
-        kind=kind,
-        message=f"{name}: {error}" if str(error) else name,
-        maybe_billed=not isinstance(error, _NEVER_SENT),
-    )
+def _dated(response: Response) -> Response:
+    """The response with a date, since Retry-After may be measured by it."""
+    if "date" in response.headers:
+        return response
+    now = format_datetime(datetime.now(UTC), usegmt=True)
+    return replace(response, headers={**response.headers, "date": now})

@@ -1,122 +1,175 @@
-"""The pool of connections: httpx's shape at the border, a pool whose cost does not grow with it inside.
+"""The pool of connections: one whose cost does not grow with it, and which hangs up on what is dropped.
 
 httpx's own pool walks all its connections at every request, which at some hundred calls in flight costs more
-than all the rest of a row. This one is reqwest's, which also counts timeouts on its own threads: a busy event
-loop never makes a false one. Tests put `httpx.MockTransport` in its place.
+than all the rest of a row. This one is wreq's: it works on a thread of its own, so that neither its
+connecting nor its reading waits for our event loop. `bench/transports.py` compares it with others.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
 
-import anyio
-import httpx
-from pyreqwest import exceptions
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.response import Response
+import wreq
+from wreq.dns import DnsOptions
+from wreq.redirect import Policy
+from wreq.runtime import Runtime
 
-from tasks_lib.domain.provider import Timeouts
+from tasks_lib.domain.failure import Failure, FailureKind
+from tasks_lib.domain.provider import Route, Timeouts
+from tasks_lib.engine.pool_errors import POOL_ERRORS, failure_of
+from tasks_lib.providers.protocol import Request, Response
 
-_LINGER = 0.05  # seconds; a fiftieth of it was enough in 50 trials of 50
+_METHODS: Final = {
+    "GET": wreq.Method.GET,
+    "POST": wreq.Method.POST,
+    "PUT": wreq.Method.PUT,
+    "PATCH": wreq.Method.PATCH,
+    "DELETE": wreq.Method.DELETE,
+    "HEAD": wreq.Method.HEAD,
+}
+_CLOSED: Final = "the pool of connections is closed"
+_IDLE: Final = timedelta(seconds=60)  # below the 75 s after which many servers hang up
+_LOOKING_UP: Final = 16  # threads for names of hosts; a thousand first calls ask for the same one at once
+_LATE: Final = 0.02  # seconds; a timer that comes later than that comes to a loop that was busy
+_GRACE: Final = 0.5  # seconds in which what had arrived meanwhile is taken in
+_SYSTEM_BUNDLES: Final = (  # with what the machine's administrator added; wreq brings only the public ones
+    Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Arch, Gentoo
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),  # Fedora, RHEL
+    Path("/etc/ssl/ca-bundle.pem"),  # openSUSE
+    Path("/etc/ssl/cert.pem"),  # Alpine, macOS
+)
 
-_CONNECTING = "client error (Connect)"  # among an error's causes: nothing was sent yet
-_IN_BODY = "error reading a body from connection"
 
-
-class PooledTransport(httpx.AsyncBaseTransport):
+class PooledTransport:
     """Sends requests over kept-alive connections, as many as there are calls in flight.
 
     Timeouts begin when a request is given to the pool, and the pool never makes one wait for a connection.
-    Redirects are not followed: a POST that is redirected is a mistake in the base URL.
+    A call that is cancelled hangs up. Redirects are not followed: a POST that is redirected is a mistake in
+    the base URL. It is asyncio's; no other loop can wait for it.
     """
 
-    def __init__(self, timeouts: Timeouts) -> None:
-        """Open the pool; no connection is made before the first request."""
-        self._timeout = timedelta(seconds=timeouts.total)
-        self._client: Client = (
-            ClientBuilder()
-            .follow_redirects(enable=False)
-            .connect_timeout(timedelta(seconds=timeouts.connect))
-            .pool_idle_timeout(timedelta(seconds=60))  # below the 75 s after which many servers hang up
-            .default_cookie_store(enable=False)
-            .build()
-        )
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The response with its body, read whole.
-
-        A call that is cancelled is left at once. Its connection is not closed by that: the pool waits on for
-        the answer until the timeout, and nobody reads it.
+    def __init__(self, timeouts: Timeouts, *, route: Route | None = None) -> None:
+        """Open the pool; no connection is made before the first request.
 
         Raises:
-            httpx.RequestError: of the class that says how far it came (`ConnectError`, `ReadTimeout`, …).
+            ValueError: the route's CA bundle or proxy cannot be used; the text shows no password.
         """
-        builder = (
-            self._client.request(request.method, str(request.url))
-            .headers(request.headers.multi_items())
-            .body_bytes(await request.aread())
-            .timeout(self._timeout)
-        )
+        self._total = timeouts.total
+        self._client = _client(timeouts, route or Route())
+        self._closed = False
+
+    async def send(self, request: Request) -> Response | Failure:
+        """The response with its body, read whole and unpacked; a call that is cancelled hangs up."""
+        deadline = _Deadline(self._total)
         try:
-            response = await builder.build().send()
-            body = await response.bytes()
-        except exceptions.PyreqwestError as error:
-            raise _as_httpx(error, request) from error
-        return httpx.Response(
-            response.status, headers=_headers_of(response), content=bytes(body), request=request
-        )
+            told = await self._client.request(
+                _METHODS[request.method], request.url, headers=request.headers, body=request.body
+            )
+            return Response(
+                status=told.status.as_int(), headers=_headers_of(told.headers), body=await told.bytes()
+            )
+        except asyncio.CancelledError:
+            if deadline.passed():
+                late = f"no whole answer within {self._total:g} s"
+                return Failure(kind=FailureKind.TIMEOUT, message=late, maybe_billed=True)
+            if self._closed and not deadline.task_is_cancelled():  # it was the pool's end, and nobody's wish
+                return Failure(kind=FailureKind.CONNECTION, message=_CLOSED, maybe_billed=True)
+            raise
+        except POOL_ERRORS as error:
+            return failure_of(error)
+        finally:
+            deadline.lift()
 
     async def aclose(self) -> None:
-        """Close all connections, and leave the pool's thread the moment that it needs to come to rest.
+        """Close all connections; calls in flight are cancelled."""
+        self._closed = True
+        self._client.close()
 
-        Its runtime still lets go of what belongs to Python after the close has returned; should the
-        interpreter end in that very moment, it aborts (before Python 3.14), and a batch that went well would
-        end with a crash.
-        """
-        with anyio.CancelScope(shield=True):  # the end of a batch that was cancelled needs it as much
-            await self._client.close()
-            await anyio.sleep(_LINGER)
+    async def __aenter__(self) -> Self:
+        return self
 
-
-def _headers_of(response: Response) -> list[tuple[str, str]]:
-    try:
-        return list(response.headers.items())
-    except ValueError:  # a value that is not ASCII; the answer is paid for all the same
-        return [(name, value) for name in response.headers for value in _values(response, name)]
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
 
-def _values(response: Response, name: str) -> list[str]:
-    try:
-        return response.get_header_all(name)
-    except ValueError:
-        return []
+class _Deadline:
+    """Cancels the task that made it after so many seconds; a time in which the loop was busy does not count.
 
-
-def _as_httpx(error: exceptions.PyreqwestError, request: httpx.Request) -> httpx.RequestError:
-    """The error as httpx would raise it.
-
-    The pool's own classes do not tell a connection that never came about from one that was lost while the
-    answer was awaited, and only the second may have been billed; the causes do. What they leave open is taken
-    for the second.
+    The pool's own timeout for a whole call would also run while an answer that has arrived waits for us.
     """
-    causes = _causes(error)
-    message = causes[-1] if causes else error.message  # the last cause is the plainest
-    return _class_of(error, causes)(message, request=request)
+
+    __slots__ = ("_before", "_cancelled", "_handle", "_loop", "_task")
+
+    def __init__(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "made within a task"  # noqa: S101  # tells mypy
+        self._task = task
+        self._before = task.cancelling()
+        self._loop = asyncio.get_running_loop()
+        self._cancelled = False
+        self._handle = self._loop.call_later(seconds, self._cancel, self._loop.time() + seconds)
+
+    def _cancel(self, due: float) -> None:
+        now = self._loop.time()
+        if now - due > _LATE:
+            self._handle = self._loop.call_later(_GRACE, self._cancel, now + _GRACE)
+            return
+        self._cancelled = True
+        self._task.cancel()
+
+    def passed(self) -> bool:
+        """Whether the task was cancelled for this deadline alone; asked once, since it takes that back."""
+        return self._cancelled and self._task.uncancel() <= self._before
+
+    def task_is_cancelled(self) -> bool:
+        """Whether somebody else cancelled the task."""
+        return self._task.cancelling() > self._before
+
+    def lift(self) -> None:
+        """No longer cancel anything."""
+        self._handle.cancel()
 
 
-def _class_of(error: exceptions.PyreqwestError, causes: Sequence[str]) -> type[httpx.RequestError]:
-    match error:
-        case exceptions.RequestTimeoutError():
-            return httpx.ConnectTimeout if _CONNECTING in causes else httpx.ReadTimeout
-        case exceptions.NetworkError():
-            return httpx.ConnectError if _CONNECTING in causes else httpx.ReadError
-        case exceptions.BodyDecodeError():
-            return httpx.ReadError if _IN_BODY in causes else httpx.DecodingError
-        case exceptions.BuilderError():
-            return httpx.UnsupportedProtocol
-        case _:
-            return httpx.RemoteProtocolError
+def _client(timeouts: Timeouts, route: Route) -> wreq.Client:
+    read = timeouts.total if timeouts.read is None else min(timeouts.read, timeouts.total)
+    options: wreq.ClientConfig = {
+        "runtime": Runtime(workers=1, max_blocking_threads=_LOOKING_UP, thread_name="rowmill-pool"),
+        "connect_timeout": timedelta(seconds=min(timeouts.connect, timeouts.total)),
+        "pool_idle_timeout": _IDLE,
+        "redirect": Policy.none(),
+        "dns_options": DnsOptions(system_dns=True),  # its own knows no split networks and no NSS
+        "http1_only": not route.http2,
+    }
+    if timeouts.read is not None:
+        options["read_timeout"] = timedelta(seconds=read)
+    bundle = route.ca_bundle or next((path for path in _SYSTEM_BUNDLES if path.is_file()), None)
+    if bundle is not None:
+        options["tls_verify"] = bundle
+    if route.proxy is None:
+        options["no_proxy"] = True  # the environment was read by whoever made the route
+    else:
+        options["proxies"] = [_proxy(route)]
+    try:
+        return wreq.Client(**options)
+    except POOL_ERRORS:
+        raise ValueError(f"the certificates in {bundle} cannot be read") from None
 
 
-def _causes(error: exceptions.PyreqwestError) -> list[str]:
-    causes = error.details["causes"] if isinstance(error, exceptions.DetailedPyreqwestError) else None
-    return [cause["message"] for cause in causes or ()]
+def _proxy(route: Route) -> wreq.Proxy:
+    assert route.proxy is not None, "only then is there one"  # noqa: S101  # tells mypy
+    try:
+        return wreq.Proxy.all(route.proxy.reveal())
+    except POOL_ERRORS:
+        raise ValueError(f"the proxy of {route.proxy.name} is no address") from None
+
+
+def _headers_of(headers: wreq.HeaderMap) -> Mapping[str, str]:
+    return {str(name, "latin-1"): str(value, "latin-1") for name, value in headers}

@@ -7,15 +7,18 @@ from dataclasses import replace
 import anyio
 import httpx
 
+from tasks_lib.configs import route_for
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.provider import Provider
 from tasks_lib.engine.attempt import Account
+from tasks_lib.engine.border import OverHttpx
 from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.transport import PooledTransport
 from tasks_lib.job.checks import LOCAL
 from tasks_lib.job.setup import Setup
 from tasks_lib.local import LOCAL_BASE_URL, LocalTransport, local_model, local_servers
 from tasks_lib.providers.openai import OpenAI
+from tasks_lib.providers.protocol import Transport
 
 
 @asynccontextmanager
@@ -31,11 +34,12 @@ async def open_accounts(
         accounts: dict[str, Account] = {}
         for name, key in secrets.items():
             provider = setup.providers[name]
-            pool: httpx.AsyncBaseTransport
+            pool: Transport
             if transport is not None:
-                pool = transport
+                pool = OverHttpx(transport, provider.timeouts)
             else:
-                pool = await stack.enter_async_context(PooledTransport(provider.timeouts))
+                route = route_for(provider, setup.environment.variables)
+                pool = await stack.enter_async_context(PooledTransport(provider.timeouts, route=route))
             limits = limits_for(provider, setup.job.limits)
             if provider.protocol == LOCAL and transport is None:
                 model = next(model for model in setup.models if model.provider == name)

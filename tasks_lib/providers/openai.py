@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
-import httpx
 import orjson
 
 from tasks_lib.domain.failure import Failure, FailureKind
@@ -14,7 +13,7 @@ from tasks_lib.domain.plan import Message
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.task import ModelChoice
 from tasks_lib.domain.usage import Usage
-from tasks_lib.providers.protocol import Exchange
+from tasks_lib.providers.protocol import Exchange, Request, Response
 from tasks_lib.providers.waits import retry_after_seconds
 
 _SHOWN = 300  # characters of a strange body that an error shows
@@ -84,6 +83,7 @@ _STRICT_FORMATS = frozenset(
     ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"]
 )
 
+_MOST_FRAMES = 256  # a batch has one for each model of each revision
 _MOST_TOKENS = 10**9  # beyond it a count is nonsense, and nothing that money or a database should reckon with
 
 
@@ -102,58 +102,51 @@ class OpenAI:
             )  # whose error would show it
         self._provider = provider
         self._key = key
-        self._url = httpx.URL(provider.base_url.rstrip("/") + "/chat/completions")
-        headers = {"content-type": "application/json", "accept": "application/json", "user-agent": "rowmill"}
-        if key is not None:
-            headers["authorization"] = f"Bearer {key.reveal()}"
-        self._headers = httpx.Headers(headers)
-        self._timeout = {
-            "connect": provider.timeouts.connect,
-            "read": provider.timeouts.total,
-            "write": provider.timeouts.total,
-            "pool": provider.timeouts.total,
+        self._url = provider.base_url.rstrip("/") + "/chat/completions"
+        self._headers = {
+            "content-type": "application/json",
+            "accept": "application/json",
+            "user-agent": "rowmill",
         }
-        self._form: _Form | None = None  # of the output that was asked for last; a batch has one
+        if key is not None:
+            self._headers["authorization"] = f"Bearer {key.reveal()}"
+        self._idempotency_header = (provider.idempotency_header or "").lower()
+        self._frames: dict[tuple[int, int], _Frame] = {}  # by the identities of choice and output
 
-    def exchange(self, messages: Sequence[Message], choice: ModelChoice, output: Output) -> Exchange:
+    def exchange(
+        self,
+        messages: Sequence[Message],
+        choice: ModelChoice,
+        output: Output,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Exchange:
         """One request, one response."""
-        body = orjson.dumps(self.body(messages, choice, output))
-        response = yield httpx.Request(
-            "POST",
-            self._url,
-            headers=self._headers,
-            content=body,
-            extensions={"timeout": self._timeout},
-        )
+        headers = self._headers
+        if idempotency_key is not None and self._idempotency_header:
+            headers = {**headers, self._idempotency_header: idempotency_key}
+        frame = self._frame(choice, output)
+        body = frame.before + orjson.dumps(frame.messages(messages)) + frame.after
+        response = yield Request(method="POST", url=self._url, headers=headers, body=body)
         return self._meaning(response)
 
-    def body(self, messages: Sequence[Message], choice: ModelChoice, output: Output) -> dict[str, JsonValue]:
-        """The request's JSON."""
-        body: dict[str, JsonValue] = {
-            "model": choice.model.name,
-            "messages": [{"role": message.role, "content": message.text} for message in messages],
-        }
-        for name, value in choice.parameters.items():
-            body[self._provider.max_tokens_field if name == "max_tokens" else name] = value
-        if output.modality is Modality.JSON:
-            self._ask_for_json(body, output)
-        return body
+    def _frame(self, choice: ModelChoice, output: Output) -> "_Frame":
+        """The JSON around the messages, which is the same for every row of a revision."""
+        name = (id(choice), id(output))
+        frame = self._frames.get(name)
+        if frame is None:
+            if len(self._frames) >= _MOST_FRAMES:
+                self._frames.clear()
+            frame = self._frames[name] = _frame_of(self._provider, choice, output)
+        return frame
 
-    def _ask_for_json(self, body: dict[str, JsonValue], output: Output) -> None:
-        if self._form is None or self._form.output is not output:
-            self._form = _form_of(output, way=self._provider.structured_output)
-        if self._form.response_format is not None:
-            body["response_format"] = self._form.response_format
-        if self._form.told is not None:
-            body["messages"] = _with_told(body["messages"], self._form.told)
-
-    def _meaning(self, response: httpx.Response) -> Reply | Failure:
+    def _meaning(self, response: Response) -> Reply | Failure:
         """What a response says; the key, should it be echoed, is blotted out."""
         request_id = response.headers.get("x-request-id") or response.headers.get("request-id")
-        if response.status_code != 200:
+        if response.status != 200:
             return self._failure(response, request_id)
         try:
-            body = orjson.loads(response.content)
+            body = orjson.loads(response.body)
         except orjson.JSONDecodeError:
             return self._broken(response, request_id, "a body that is not JSON")
         if not isinstance(body, dict):
@@ -180,7 +173,7 @@ class OpenAI:
         )
 
     def _broken(
-        self, response: httpx.Response, request_id: str | None, what: str, usage: Usage | None = None
+        self, response: Response, request_id: str | None, what: str, usage: Usage | None = None
     ) -> Failure:
         """A 200 that is no answer: one was probably made, and billed."""
         return Failure(
@@ -192,11 +185,9 @@ class OpenAI:
             maybe_billed=usage is None,
         )
 
-    def _failure(
-        self, response: httpx.Response, request_id: str | None, usage: Usage | None = None
-    ) -> Failure:
-        status = response.status_code
-        told = _told(response.content)
+    def _failure(self, response: Response, request_id: str | None, usage: Usage | None = None) -> Failure:
+        status = response.status
+        told = _told(response.body)
         retry_after = retry_after_seconds(response.headers)
         kind = _kind_of(status, told, retry_after=retry_after)
         if 300 <= status < 400:
@@ -214,9 +205,9 @@ class OpenAI:
             maybe_billed=processed and usage is None,
         )
 
-    def _shown(self, response: httpx.Response) -> str:
+    def _shown(self, response: Response) -> str:
         """The beginning of a strange body, in one line, and without the key."""
-        text = self._hidden(response.content.decode("utf-8", "replace"))
+        text = self._hidden(str(response.body, "utf-8", "replace"))
         line = " ".join(text[: _SHOWN * 4].split()) or "nothing"
         return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
@@ -224,33 +215,52 @@ class OpenAI:
         return text if self._key is None else self._key.hidden_in(text)
 
 
-class _Form(NamedTuple):
-    """How JSON is asked for: by the API's own means, in words, or both."""
+class _Frame(NamedTuple):
+    """A request's JSON before and after its messages, and what these are told of the answer's form."""
 
-    output: Output
-    response_format: JsonValue
+    before: bytes
+    after: bytes
     told: str | None
+    made_for: tuple[ModelChoice, Output]  # held, so that their identities are given to no others
+
+    def messages(self, messages: Sequence[Message]) -> list[dict[str, str]]:
+        """The messages with a system prompt that ends, or is, what is told: many models take only one."""
+        listed = [{"role": message.role, "content": message.text} for message in messages]
+        if self.told is None:
+            return listed
+        if listed and listed[0]["role"] == "system":
+            listed[0]["content"] += f"\n\n{self.told}"
+            return listed
+        return [{"role": "system", "content": self.told}, *listed]
 
 
-def _form_of(output: Output, *, way: str) -> _Form:
+def _frame_of(provider: Provider, choice: ModelChoice, output: Output) -> _Frame:
+    parameters: dict[str, JsonValue] = {
+        provider.max_tokens_field if name == "max_tokens" else name: value
+        for name, value in choice.parameters.items()
+        if name != "messages"  # which are the row's
+    }
+    model = parameters.pop("model", choice.model.name)  # a gateway may want another name than prices have
+    told: str | None = None
+    if output.modality is Modality.JSON:
+        response_format, told = _form_of(output, way=provider.structured_output)
+        if response_format is not None:
+            parameters["response_format"] = response_format
+    before = b'{"model":%b,"messages":' % orjson.dumps(model)
+    after = b"," + orjson.dumps(parameters)[1:] if parameters else b"}"
+    return _Frame(before, after, told, (choice, output))
+
+
+def _form_of(output: Output, *, way: str) -> tuple[JsonValue, str | None]:
+    """How JSON is asked for: by the API's own means, in words, or both."""
     if way == "json_schema" and output.schema is not None:
         strict = fits_strict_mode(output.schema)
         described: JsonValue = {"name": "answer", "schema": output.schema, "strict": strict}
-        return _Form(output, {"type": "json_schema", "json_schema": described}, None)
+        return {"type": "json_schema", "json_schema": described}, None
     told = "Answer with one JSON value and nothing else."
     if output.schema is not None:
         told += f" It must meet this JSON Schema: {orjson.dumps(output.schema).decode()}"
-    return _Form(output, None if way == "prompt" else {"type": "json_object"}, told)
-
-
-def _with_told(messages: JsonValue, told: str) -> JsonValue:
-    """The messages with a system prompt that ends, or is, what is told: many models take only one."""
-    assert isinstance(messages, list)  # noqa: S101  # made by `body`; tells mypy
-    first, *others = messages
-    assert isinstance(first, dict)  # noqa: S101  # as above
-    if first["role"] == "system":
-        return [{"role": "system", "content": f"{first['content']}\n\n{told}"}, *others]
-    return [{"role": "system", "content": told}, *messages]
+    return None if way == "prompt" else {"type": "json_object"}, told
 
 
 def fits_strict_mode(schema: Mapping[str, JsonValue]) -> bool:
@@ -324,7 +334,7 @@ def _kind_of(status: int, told: _Told, *, retry_after: float | None) -> FailureK
     return _KIND_OF_STATUS.get(status, FailureKind.REJECTED)
 
 
-def _told(content: bytes) -> _Told:
+def _told(content: bytes | memoryview) -> _Told:
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError:

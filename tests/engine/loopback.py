@@ -16,13 +16,17 @@ class Loopback:
         self.connections = 0
         self.calls = []
         self.called = asyncio.Event()
+        self.many = asyncio.Event()  # a hundred calls came
         self.lost = asyncio.Event()
         self.url = ""
+        self.protocol = None  # that was agreed upon over TLS, last
         self._open = {}
 
     async def serve(self, reader, writer):
         """One connection, for as many calls as come over it."""
         self.connections += 1
+        secured = writer.get_extra_info("ssl_object")
+        self.protocol = secured.selected_alpn_protocol() if secured else None
         self._open[asyncio.current_task()] = writer
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while await self._answer(reader, writer):
@@ -47,6 +51,8 @@ class Loopback:
         method, path, _ = line.split(" ")
         self.calls.append(path)
         self.called.set()
+        if len(self.calls) == 100:
+            self.many.set()
         path = path.strip("/")
         if path == "echo":
             told = {"method": method, "headers": headers, "body": body.decode()}
@@ -80,6 +86,7 @@ _SAID = {
     "silent": b"",
     "reset-in-body": _HALF,
     "cut-short": _HALF,
+    "*": b"",  # the preface of HTTP/2, which may be agreed upon, but is not spoken here
     "no-http": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
     "slow": b"",
     "slow-body": _HALF,
@@ -88,11 +95,12 @@ _GOES_ON = {"echo", "gzip", "bad-gzip", "chunked", "latin-1", "redirect", "busy"
 
 
 @asynccontextmanager
-async def loopback():
-    """The server, listening while inside."""
+async def loopback(tls=None):
+    """The server, listening while inside; over TLS if it is given a context."""
     server = Loopback()
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
+    scheme = "http" if tls is None else "https"
+    server.url = f"{scheme}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     try:
         yield server
     finally:

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -12,14 +14,17 @@ import jsonschema_rs
 import pytest
 from anyio.lowlevel import checkpoint
 
+from tasks_lib.engine.border import OverHttpx
 from tasks_lib.local import (
     LOCAL_BASE_URL,
     LocalModel,
     LocalServerFailed,
+    LocalServers,
     LocalTransport,
     cores,
     local_servers,
 )
+from tasks_lib.providers.protocol import Request, Response
 from tests.local.processes import all_gone, children_of, my_children, runs
 
 pytestmark = [pytest.mark.anyio, pytest.mark.local_model]
@@ -42,17 +47,31 @@ QUESTION = {
 }
 
 
+@asynccontextmanager
+async def asking(servers: LocalServers) -> AsyncIterator[Callable[[object], Awaitable[Response]]]:
+    """Asks the servers a question over httpx's own connections, and gives what they respond."""
+    async with httpx.AsyncHTTPTransport() as http, LocalTransport(OverHttpx(http), servers) as transport:
+
+        async def ask(question: object) -> Response:
+            body = json.dumps(question).encode()
+            url = f"{LOCAL_BASE_URL}/chat/completions"
+            headers = {"content-type": "application/json"}
+            response = await transport.send(Request(method="POST", url=url, headers=headers, body=body))
+            assert isinstance(response, Response), response
+            return response
+
+        yield ask
+
+
 async def test_answers_meet_their_schema(model: LocalModel):
     """A real server answers as a schema says, and counts the tokens of prompt and answer."""
     async with (
         local_servers(model=model, at_most=1) as servers,
-        httpx.AsyncClient(
-            transport=LocalTransport(httpx.AsyncHTTPTransport(), servers), timeout=120
-        ) as client,
+        asking(servers) as ask,
     ):
-        response = await client.post(f"{LOCAL_BASE_URL}/chat/completions", json=QUESTION)
-    body = response.json()
-    assert response.status_code == 200
+        response = await ask(QUESTION)
+    body = json.loads(response.body)
+    assert response.status == 200
     assert body["model"] == model.name
     assert body["choices"][0]["finish_reason"] == "stop"
     answer = json.loads(body["choices"][0]["message"]["content"])
@@ -73,16 +92,14 @@ async def test_a_prompt_too_long_is_a_400(model: LocalModel):
     """A prompt beyond the window is refused in so many words, and the server goes on."""
     async with (
         local_servers(model=model, at_most=1, context_tokens=256) as servers,
-        httpx.AsyncClient(
-            transport=LocalTransport(httpx.AsyncHTTPTransport(), servers), timeout=120
-        ) as client,
+        asking(servers) as ask,
     ):
         long = {**QUESTION, "messages": [{"role": "user", "content": "word " * 400}]}
-        refused = await client.post(f"{LOCAL_BASE_URL}/chat/completions", json=long)
-        answered = await client.post(f"{LOCAL_BASE_URL}/chat/completions", json=QUESTION)
-    assert refused.status_code == 400
-    assert "context size (256 tokens)" in refused.text
-    assert answered.status_code == 200
+        refused = await ask(long)
+        answered = await ask(QUESTION)
+    assert refused.status == 400
+    assert "context size (256 tokens)" in bytes(refused.body).decode()
+    assert answered.status == 200
 
 
 async def test_one_server_a_core(model: LocalModel):
@@ -109,14 +126,8 @@ async def test_a_cancelled_body_leaves_nothing(model: LocalModel):
     started: set[int] = set()
     async with anyio.create_task_group() as tasks, local_servers(model=model, at_most=1) as servers:
         started = my_children()
-        async with httpx.AsyncClient(
-            transport=LocalTransport(httpx.AsyncHTTPTransport(), servers), timeout=120
-        ) as client:
-
-            async def ask() -> None:
-                await client.post(f"{LOCAL_BASE_URL}/chat/completions", json={**QUESTION, "max_tokens": 500})
-
-            tasks.start_soon(ask)
+        async with asking(servers) as ask:
+            tasks.start_soon(ask, {**QUESTION, "max_tokens": 500})
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
             await anyio.sleep_forever()
@@ -161,15 +172,13 @@ async def test_servers_leave_interrupts_to_their_parent(model: LocalModel):
     """Ctrl-C and SIGTERM reach the whole process group, and yet the servers answer what is being drained."""
     async with (
         local_servers(model=model, at_most=1) as servers,
-        httpx.AsyncClient(
-            transport=LocalTransport(httpx.AsyncHTTPTransport(), servers), timeout=120
-        ) as client,
+        asking(servers) as ask,
     ):
         (server,) = my_children()
         os.kill(server, signal.SIGINT)
         os.kill(server, signal.SIGTERM)
-        response = await client.post(f"{LOCAL_BASE_URL}/chat/completions", json=QUESTION)
-    assert response.status_code == 200
+        response = await ask(QUESTION)
+    assert response.status == 200
 
 
 async def test_a_broken_model_says_why(model: LocalModel, tmp_path: Path):

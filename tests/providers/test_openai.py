@@ -1,6 +1,5 @@
 """The protocol by property: it takes whatever a server sends."""
 
-import httpx
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -12,6 +11,7 @@ from tasks_lib.domain.plan import Message
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.task import Model, ModelChoice
 from tasks_lib.providers.openai import OpenAI, fits_strict_mode
+from tasks_lib.providers.protocol import Response
 from tests.providers.test_openai_cases import drive
 
 KEY = "sk-secret-key"
@@ -88,7 +88,7 @@ def asked(output=TEXT, **provider):
 @given(st.sampled_from([200, 200, 200, 201, 307, 400, 401, 402, 403, 429, 500]), HEADERS, BODIES)
 def test_whatever_comes_is_a_reply_or_a_failure(status, headers, content):
     """No bytes raise; waits are sensible, usages consistent, the key unseen; a reply can be judged."""
-    _, outcome = drive(asked(), httpx.Response(status, headers=headers, content=content))
+    _, outcome = drive(asked(), Response(status=status, headers=headers, body=content))
     assert isinstance(outcome, Reply | Failure)
     assert isinstance(outcome, Failure) or status == 200
     if isinstance(outcome, Failure):
@@ -176,13 +176,55 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(value):
     assert value not in str(raised.value)
 
 
+def body_of(protocol, output, *, messages=HELLO, choice=CHOICE):
+    """What is asked of a model in one request."""
+    return orjson.loads(next(protocol.exchange(messages, choice, output)).body)
+
+
 def test_each_output_is_asked_for_in_its_own_form():
-    """A protocol that serves two tasks in turn mixes up neither."""
+    """A protocol that serves two tasks in turn mixes up neither, nor two models of one."""
     protocol = OpenAI(Provider(name="acme", protocol="openai", base_url="https://acme.test/v1"), None)
     outputs = [Output.of(Modality.JSON, object_of(a=STRING)), Output.of(Modality.JSON, {}), TEXT]
-    forms = [protocol.body(HELLO, CHOICE, output).get("response_format") for output in outputs * 2]
+    forms = [body_of(protocol, output).get("response_format") for output in outputs * 2]
     assert forms[:3] == forms[3:]
     assert [form and form["json_schema"]["schema"] for form in forms[:3]] == [object_of(a=STRING), {}, None]
+    small = ModelChoice(model=Model("acme", 'sm"all'), parameters={"max_tokens": 5, "stop": ["}"]})
+    assert body_of(protocol, TEXT, choice=small) == {
+        "model": 'sm"all',
+        "messages": [{"role": "user", "content": "Hello"}],
+        "max_tokens": 5,
+        "stop": ["}"],
+    }
+    assert body_of(protocol, TEXT)["model"] == CHOICE.model.name
+
+
+def test_choices_that_come_and_go_are_never_mixed_up():
+    """A thousand choices, each gone when the next is made, are each asked for by their own name."""
+    protocol = OpenAI(Provider(name="acme", protocol="openai", base_url="https://acme.test/v1"), None)
+    for number in range(1_000):
+        choice = ModelChoice(model=Model("acme", f"m-{number}"))
+        assert body_of(protocol, TEXT, choice=choice)["model"] == f"m-{number}"
+
+
+def test_an_idempotency_key_goes_into_the_header_that_the_provider_has_for_it():
+    """With a header's name and a key, the request carries it; the next request's is its own, or none."""
+    account = Provider(
+        name="acme", protocol="openai", base_url="https://acme.test/v1", idempotency_header="Idempotency-Key"
+    )
+    protocol = OpenAI(account, None)
+
+    def header(idempotency_key):
+        request = next(protocol.exchange(HELLO, CHOICE, TEXT, idempotency_key=idempotency_key))
+        return request.headers.get("idempotency-key")
+
+    assert [header("k-1"), header("k-2"), header(None)] == ["k-1", "k-2", None]
+
+
+def test_an_idempotency_key_is_kept_from_who_knows_none():
+    """A provider without such a header is sent none."""
+    protocol = OpenAI(Provider(name="acme", protocol="openai", base_url="https://acme.test/v1"), None)
+    request = next(protocol.exchange(HELLO, CHOICE, TEXT, idempotency_key="k-1"))
+    assert "k-1" not in request.headers.values()
 
 
 def test_asking_changes_nothing_that_was_given():
@@ -197,6 +239,8 @@ def test_asking_changes_nothing_that_was_given():
         max_tokens_field="max_completion_tokens",
     )
     protocol = OpenAI(account, None)
-    assert protocol.body(messages, choice, JSON) == protocol.body(messages, choice, JSON)
+    asked = [body_of(protocol, JSON, messages=messages, choice=choice) for _ in range(2)]
+    assert asked[0] == asked[1]
+    assert asked[0]["messages"][0]["content"].startswith("Be brief.\n\nAnswer with one JSON value")
     assert choice.parameters == {"max_tokens": 5}
     assert [message.text for message in messages] == ["Be brief.", "Hello"]
