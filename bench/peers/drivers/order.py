@@ -1,9 +1,9 @@
 """What a driver is told, and what it tells when it has run.
 
-A driver is started as `python -m bench.peers.drivers.NAME ORDER.json`. It imports its system, takes the order,
-runs every row of the CSV once, and prints one JSON object on a line of its own. Importing is over when `driven`
-is called, so that the time of a run is told apart from the time of a start. Standard library only: this is read
-by every peer's own Python.
+A driver is started as `python -m bench.peers.drivers.NAME ORDER.json`. It imports its system, takes the
+order, runs every row of the CSV once, and prints one JSON object on a line of its own. Importing is over when
+`driven` is called, so that the time of a run is told apart from the time of a start. Standard library only:
+this is read by every peer's own Python.
 """
 
 import csv
