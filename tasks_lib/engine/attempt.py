@@ -7,9 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 
 import anyio
-import httpx
 
 from tasks_lib.domain.failure import Failure, FailureKind
+from tasks_lib.domain.idempotency import idempotency_key
 from tasks_lib.domain.output import Answer, Reply, judge
 from tasks_lib.domain.plan import Message, Plan
 from tasks_lib.domain.policy import Call
@@ -20,14 +20,16 @@ from tasks_lib.domain.task import Model, ModelChoice
 from tasks_lib.domain.usage import Usage
 from tasks_lib.domain.worst import worst_cost
 from tasks_lib.engine.exchange import have
-from tasks_lib.engine.forecast import Forecast
+from tasks_lib.engine.forecast import Forecast, Likely
 from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.money import Money, Reserved, Scope, Spent
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.engine.window import Passed
-from tasks_lib.providers.protocol import WireProtocol
+from tasks_lib.providers.protocol import Transport, WireProtocol
+from tasks_lib.providers.rates import rates_of
 
 _NOTHING = Decimal(0)
+_UNASKED = Likely(0.0, 0.0)  # nobody counts tokens
 _INTERRUPTED = Failure(
     kind=FailureKind.CANCELLED, message="interrupted while the answer was awaited", maybe_billed=True
 )
@@ -39,8 +41,14 @@ class Account:
 
     provider: Provider
     protocol: WireProtocol
-    transport: httpx.AsyncBaseTransport
+    transport: Transport
     gate: Gate
+
+    def hear(self, headers: Mapping[str, str]) -> None:
+        """Heed what a response's headers say about the account's limits."""
+        rates = rates_of(headers)
+        if rates is not None:
+            self.gate.hear(rates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,18 @@ class Caller:
         started_at = self._now()
         outcome: Reply | Failure = _INTERRUPTED
         try:
-            outcome = await have(account.protocol.exchange(messages, choice, plan.output), account.transport)
+            outcome = await have(
+                account.protocol.exchange(
+                    messages,
+                    choice,
+                    plan.output,
+                    idempotency_key=idempotency_key(plan, attempts, position=call.position)
+                    if account.provider.idempotency_header
+                    else None,
+                ),
+                account.transport,
+                listen=account.hear,
+            )
         finally:
             worked = anyio.current_time() - began
             account.gate.leave(leave.passed, outcome, worked=worked)
@@ -124,11 +143,11 @@ class Caller:
     async def _let_in(self, gate: Gate, plan: Plan, call: Call, messages: Sequence[Message]) -> _Leave | None:
         """Wait out the backoff, set the money aside, pass the gate; None if the call is not to be made."""
         choice = plan.models[call.position]
-        tokens = (
-            self._forecast(plan, choice.model).of(messages, most_output=choice.most_output_tokens)
-            if gate.counts_tokens
-            else 0.0
-        )
+        likely = _UNASKED
+        if gate.counts_tokens:
+            likely = self._forecast(plan, choice.model).likely(
+                messages, most_output=choice.most_output_tokens, among=gate.in_flight + 1
+            )
         reserved: Reserved | None = None
         passed: Passed | None = None
         with self._stop.cuts_short():
@@ -143,7 +162,7 @@ class Caller:
                 except Spent as spent:
                     self._no_money(spent)
                     return None
-            passed = await gate.enter(tokens=tokens)
+            passed = await gate.enter(input_tokens=likely.input_tokens, output_tokens=likely.output_tokens)
         if passed is not None and not self._stop.called:
             return _Leave(passed, reserved)
         if passed is not None:
@@ -179,9 +198,8 @@ class Caller:
         of_model = self._prices.get(choice.model)
         if of_model is None:
             return None
-        likely = self._forecast(plan, choice.model).of(messages, most_output=choice.most_output_tokens)
-        most = choice.most_output_tokens
-        usage = Usage(input_tokens=0, output_tokens=min(round(likely), most or round(likely)))
+        likely = self._forecast(plan, choice.model).likely(messages, most_output=choice.most_output_tokens)
+        usage = Usage(input_tokens=round(likely.input_tokens), output_tokens=round(likely.output_tokens))
         return cost_of(usage, of_model.for_usage(usage))
 
     def _worst_cost(self, choice: ModelChoice, plan: Plan, messages: Sequence[Message]) -> Decimal:

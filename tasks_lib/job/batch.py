@@ -30,6 +30,7 @@ from tasks_lib.job.setup import Setup
 from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.tally import Outcome, Summary, Tally
+from tasks_lib.job.telemetry import telemetry_of
 from tasks_lib.job.watch import UnderWayWatch
 from tasks_lib.ledger import Ledger, LedgerError, LedgerWriter, open_ledger, open_writer
 from tasks_lib.ledger.under_way import companies_at_deaths, find_deaths, rows_under_way
@@ -98,6 +99,7 @@ async def run_batch(
                 tally=batch.tally,
                 books=batch.books,
                 suspects=batch.suspects,
+                count_runs=any(setup.provider(model).idempotency_header for model in setup.models),
             )
             summary = await batch.run(stretches.fetch, rows=rows, transport=transport)
             if not summary.outcome.is_whole:
@@ -147,6 +149,7 @@ class Batch:
         self._setup = setup
         self._ledger = ledger
         self._heard = heard
+        self._telemetry = telemetry_of(setup)
         self._began = monotonic()
 
     async def run(
@@ -162,13 +165,19 @@ class Batch:
             if not isinstance(cause, LedgerError):
                 dropped = isinstance(cause, anyio.get_cancelled_exc_class())
                 reason = "dropped" if dropped else f"{type(cause).__name__}: {cause}"
-                self._end(self._summary(Outcome.INTERRUPTED if dropped else Outcome.CRASHED, reason))
+                await self._end_told(Outcome.INTERRUPTED if dropped else Outcome.CRASHED, reason)
                 if cause is error:
                     raise
                 raise cause from None
             self.stop.call(Why.LEDGER, str(cause))  # such as a full disk: what was committed stands
-        summary = self._summary(*self._outcome())
+        return await self._end_told(*self._outcome())
+
+    async def _end_told(self, outcome: Outcome, reason: str | None) -> Summary:
+        """The summary of the batch that ends with this, in the ledger and to whoever listens."""
+        summary = self._summary(outcome, reason)
         self._end(summary)
+        if self._telemetry is not None:
+            await self._telemetry.ended(summary)
         return summary
 
     async def _run_rows(
@@ -196,6 +205,8 @@ class Batch:
             self.books.count(task_run)
             await writer.add(task_run)
             await self.books.count_down(task_run)
+            if self._telemetry is not None:
+                self._telemetry.heard(task_run)
             if self._heard is not None:
                 await self._heard(task_run)
 
@@ -236,11 +247,14 @@ class Batch:
     def _begin(self, rows: int | None) -> None:
         self.tally.batch_id = self.id
         self.tally.rows = rows or 0
+        started_at = utc_now()
+        if self._telemetry is not None:
+            self._telemetry.begun(batch_id=self.id, rows=rows, started_at=started_at)
         self._ledger.begin_batch(
             self._setup.job,
             batch_id=self.id,
             rows=rows,
-            started_at=utc_now(),
+            started_at=started_at,
             user_id=self._setup.environment.user,
             host=gethostname(),
             pid=getpid(),

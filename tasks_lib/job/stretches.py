@@ -1,7 +1,7 @@
 """From rows to plans: which rows of a source need a call."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import uuid_utils
@@ -44,8 +44,12 @@ class Stretches:
         tally: Tally,
         books: Books,
         suspects: Suspects | None = None,
+        count_runs: bool = False,
     ) -> None:
-        """Draw from an iterator of stretches, each of as many rows as a chunk has; suspects come last."""
+        """Draw from an iterator of stretches, each of as many rows as a chunk has; suspects come last.
+
+        With `count_runs`, plans tell how often their row's run came to its end before.
+        """
         self._rows = rows
         self._planner = planner
         self._ledger = ledger
@@ -53,6 +57,7 @@ class Stretches:
         self._tally = tally
         self._books = books
         self._suspects = suspects if suspects is not None else Suspects(Stop())
+        self._count_runs = count_runs
         self._at_a_time = 1
 
     async def fetch(self) -> Sequence[Plan] | None:
@@ -71,10 +76,11 @@ class Stretches:
         if not rows:
             return None
         charted = [self._planner.chart(row) for row in rows]
-        plans = [
-            self._planner.plan(one, task_run_id=str(uuid_utils.uuid7()))
-            for one in self._still_to_ask(charted)
-        ]
+        to_ask = self._still_to_ask(charted)
+        plans = [self._planner.plan(one, task_run_id=str(uuid_utils.uuid7())) for one in to_ask]
+        if self._count_runs:
+            times = self._ledger.times_ended([one.identity for one in to_ask])
+            plans = [replace(plan, times_ended=times.get(plan.identity, 0)) for plan in plans]
         # a job that was run before is mostly answered: then long look-ups cost less than many
         self._at_a_time = 1 if plans else min(self._at_a_time * 2, _MOST_AT_A_TIME)
         return rows, plans

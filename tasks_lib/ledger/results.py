@@ -42,6 +42,14 @@ def failed(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> 
     return _those(connection, identities, "failed")
 
 
+def times_ended(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> dict[str, int]:
+    """How often a run of each of the identities came to its end; those that never did are left out."""
+    if not identities:
+        return {}
+    with relation(connection, "asked", pa.table({"identity": pa.array(identities, pa.string())})):
+        return dict(connection.execute(statement("queries", "times_ended")).fetchall())
+
+
 def results(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> dict[str, StoredResult]:
     """What came of those of the identities that were ever run."""
     if not identities:
