@@ -187,6 +187,7 @@ class Sampling:
                 options=replace(self._options, limit=None),
                 tally=batch.tally,
                 books=batch.books,
+                suspects=batch.suspects,
             )
             return await batch.run(stretches.fetch, rows=len(self._rows), transport=self._transport)
 
