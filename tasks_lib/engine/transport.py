@@ -19,6 +19,7 @@ from wreq.runtime import Runtime
 
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.provider import Route, Timeouts
+from tasks_lib.engine.deadlines import Deadlines
 from tasks_lib.engine.pool_errors import POOL_ERRORS, failure_of
 from tasks_lib.providers.protocol import Request, Response
 
@@ -33,8 +34,6 @@ _METHODS: Final = {
 _CLOSED: Final = "the pool of connections is closed"
 _IDLE: Final = timedelta(seconds=60)  # below the 75 s after which many servers hang up
 _LOOKING_UP: Final = 16  # threads for names of hosts; a thousand first calls ask for the same one at once
-_LATE: Final = 0.02  # seconds; a timer that comes later than that comes to a loop that was busy
-_GRACE: Final = 0.5  # seconds in which what had arrived meanwhile is taken in
 _SYSTEM_BUNDLES: Final = (  # with what the machine's administrator added; wreq brings only the public ones
     Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Arch, Gentoo
     Path("/etc/pki/tls/certs/ca-bundle.crt"),  # Fedora, RHEL
@@ -58,12 +57,13 @@ class PooledTransport:
             ValueError: the route's CA bundle or proxy cannot be used; the text shows no password.
         """
         self._total = timeouts.total
+        self._deadlines = Deadlines(timeouts.total)
         self._client = _client(timeouts, route or Route())
         self._closed = False
 
     async def send(self, request: Request) -> Response | Failure:
         """The response with its body, read whole and unpacked; a call that is cancelled hangs up."""
-        deadline = _Deadline(self._total)
+        deadline = self._deadlines.begin()
         try:
             told = await self._client.request(
                 _METHODS[request.method], request.url, headers=request.headers, body=request.body
@@ -75,17 +75,18 @@ class PooledTransport:
             if deadline.passed():
                 late = f"no whole answer within {self._total:g} s"
                 return Failure(kind=FailureKind.TIMEOUT, message=late, maybe_billed=True)
-            if self._closed and not deadline.task_is_cancelled():  # it was the pool's end, and nobody's wish
+            if self._closed and not deadline.task_is_cancelled:  # it was the pool's end, and nobody's wish
                 return Failure(kind=FailureKind.CONNECTION, message=_CLOSED, maybe_billed=True)
             raise
         except POOL_ERRORS as error:
             return failure_of(error)
         finally:
-            deadline.lift()
+            self._deadlines.lift(deadline)
 
     async def aclose(self) -> None:
         """Close all connections; calls in flight are cancelled."""
         self._closed = True
+        self._deadlines.end()
         self._client.close()
 
     async def __aenter__(self) -> Self:
@@ -98,44 +99,6 @@ class PooledTransport:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-class _Deadline:
-    """Cancels the task that made it after so many seconds; a time in which the loop was busy does not count.
-
-    The pool's own timeout for a whole call would also run while an answer that has arrived waits for us.
-    """
-
-    __slots__ = ("_before", "_cancelled", "_handle", "_loop", "_task")
-
-    def __init__(self, seconds: float) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "made within a task"  # noqa: S101  # tells mypy
-        self._task = task
-        self._before = task.cancelling()
-        self._loop = asyncio.get_running_loop()
-        self._cancelled = False
-        self._handle = self._loop.call_later(seconds, self._cancel, self._loop.time() + seconds)
-
-    def _cancel(self, due: float) -> None:
-        now = self._loop.time()
-        if now - due > _LATE:
-            self._handle = self._loop.call_later(_GRACE, self._cancel, now + _GRACE)
-            return
-        self._cancelled = True
-        self._task.cancel()
-
-    def passed(self) -> bool:
-        """Whether the task was cancelled for this deadline alone; asked once, since it takes that back."""
-        return self._cancelled and self._task.uncancel() <= self._before
-
-    def task_is_cancelled(self) -> bool:
-        """Whether somebody else cancelled the task."""
-        return self._task.cancelling() > self._before
-
-    def lift(self) -> None:
-        """No longer cancel anything."""
-        self._handle.cancel()
 
 
 def _client(timeouts: Timeouts, route: Route) -> wreq.Client:
