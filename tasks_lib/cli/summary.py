@@ -134,6 +134,8 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
     elif not summary.outcome.is_whole:
         yield "output", "not written, since not all rows came to their end"
     yield "ledger", nearby(summary.ledger)
+    for warning in summary.warnings:
+        yield "warning", one_line(warning, longest=_LONGEST_REASON)
 
 
 def _next(summary: Summary, again: Again) -> Iterator[tuple[str, str]]:

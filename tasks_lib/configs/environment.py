@@ -4,6 +4,7 @@ import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 
@@ -14,6 +15,7 @@ class Environment:
     variables: Mapping[str, str] = field(repr=False)  # keys of accounts among them
     user: str | None  # who runs this; None: the system does not say
     prefect_api_url: str | None  # the server that flows report to; None: none is configured
+    state_folder: Path | None  # where processes of this user leave word for one another; None: nobody says
     no_color: bool  # https://no-color.org: any value but the empty one
 
     @classmethod
@@ -28,8 +30,17 @@ class Environment:
             variables=dict(variables),
             user=user,
             prefect_api_url=variables.get("PREFECT_API_URL", "").strip() or None,
+            state_folder=_state_folder(variables),
             no_color=bool(variables.get("NO_COLOR")),
         )
+
+
+def _state_folder(variables: Mapping[str, str]) -> Path | None:
+    """As the XDG base directory specification has it; a path that is not absolute counts as not set."""
+    named, home = Path(variables.get("XDG_STATE_HOME", "")), Path(variables.get("HOME", ""))
+    if named.is_absolute():
+        return named / "rowmill"
+    return home / ".local/state/rowmill" if home.is_absolute() else None
 
 
 def _user() -> str | None:

@@ -187,15 +187,17 @@ class Batch:
             if not await feed.has_any():
                 return  # without having opened an account or started a local model
             async with (
-                open_accounts(self._setup, transport=transport) as accounts,
+                open_accounts(self._setup, transport=transport, warn=self.tally.warnings.append) as accounts,
                 open_writer(
                     self._ledger,
                     batch_id=self.id,
                     on_commit=self.books.committed,
-                    group_rows=group_rows(at_once(self._setup, accounts)),
+                    group_rows=lambda: group_rows(at_once(self._setup, accounts)),
                 ) as writer,
             ):
                 engine = self._engine(accounts, writer, watch)
+                for account in accounts.values():
+                    account.gate.on_change = engine.grow
                 draw = partial(self.suspects.drawn, feed.draw)
                 await engine.run(draw, at_once=lambda: at_once(self._setup, accounts))
             await self.books.close()

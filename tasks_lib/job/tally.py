@@ -48,6 +48,7 @@ class Tally:
     cost_by_group: dict[str | None, Decimal] = field(default_factory=dict)  # sure; at most `_MOST_GROUPS`
     failures: Counter[str] = field(default_factory=Counter[str])  # failed rows by kind
     last_failure: str | None = None
+    warnings: list[str] = field(default_factory=list)  # of what is not as it should be, though rows are run
 
     @property
     def settled(self) -> int:
@@ -137,6 +138,7 @@ class Summary:
     output: Path | None  # written by this batch; None if none was
     possible_cost: Decimal = _NOTHING  # dollars on top, if answers that never arrived were billed
     joined: int = 0  # of the completed and failed: rows that shared the call of another one
+    warnings: tuple[str, ...] = ()
     accuracy: tuple[Accuracy, ...] = ()  # of the fields that the job has an expectation for
 
     @classmethod
@@ -168,6 +170,7 @@ class Summary:
             cost=tally.cost,
             possible_cost=tally.possible_cost,
             joined=tally.joined,
+            warnings=tuple(tally.warnings),
             calls_of_unknown_cost=tally.calls_of_unknown_cost,
             seconds=seconds,
             failures=dict(tally.failures.most_common()),
@@ -194,6 +197,7 @@ class Summary:
             "cost": str(self.cost),
             "possible_cost": str(self.possible_cost),
             "joined": self.joined,
+            "warnings": list(self.warnings),
             "calls_of_unknown_cost": self.calls_of_unknown_cost,
             "seconds": round(self.seconds, 3),
             "failures": self.failures,

@@ -19,7 +19,7 @@ class LedgerWriter:
         *,
         batch_id: str,
         on_commit: Callable[[int], None] | None,
-        group_rows: int,
+        group_rows: Callable[[], int],
         group_seconds: float,
     ) -> None:
         """See `open_writer`."""
@@ -49,7 +49,7 @@ class LedgerWriter:
         self._buffer.append(task_run)
         durable = self._durable
         self._begun.set()
-        if len(self._buffer) >= self._group_rows:
+        if len(self._buffer) >= self._group_rows():
             self._due.set()
         await durable.wait()
         if self._error is not None:
@@ -118,7 +118,7 @@ async def open_writer(
     *,
     batch_id: str,
     on_commit: Callable[[int], None] | None = None,
-    group_rows: int = 100,
+    group_rows: Callable[[], int] = lambda: 100,
     group_seconds: float = 0.1,
 ) -> AsyncIterator[LedgerWriter]:
     """A writer of a batch's task runs; on leaving, however that comes, all that it was given is committed.
@@ -131,7 +131,7 @@ async def open_writer(
         ledger: where the batch was begun.
         batch_id: the batch.
         on_commit: told how many runs more are durable, in the order in which they were added; on this loop.
-        group_rows: rows that are worth a commit.
+        group_rows: rows that are worth a commit, at this moment.
         group_seconds: the longest that a row waits for others.
 
     Raises:

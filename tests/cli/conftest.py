@@ -88,7 +88,11 @@ class Project:
 
     def environment(self, **further: str) -> Mapping[str, str]:
         """The environment of the command: nothing of ours but what a program needs."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "TMPDIR", "XDG_STATE_HOME")
+            if name in os.environ
+        }
         ours = {
             "PYTHONPATH": str(ROOT),
             "PRETEND_KEY": KEY,

@@ -31,7 +31,7 @@ async def write(ledger: Ledger, batch: str) -> None:
             await writer.add(run(asked, refused(), answered({"sentiment": text})))
 
     async with (
-        open_writer(ledger, batch_id=batch, on_commit=tell, group_rows=20) as writer,
+        open_writer(ledger, batch_id=batch, on_commit=tell, group_rows=lambda: 20) as writer,
         anyio.create_task_group() as workers,
     ):
         for _ in range(_WORKERS):

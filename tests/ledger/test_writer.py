@@ -86,7 +86,7 @@ async def test_no_more_can_be_lost_than_there_are_callers(ledger: Ledger) -> Non
     """While a commit is slow, its caller waits, and so do those who come meanwhile; these go in together."""
     held = Held(ledger)
     async with (
-        open_writer(held, batch_id=begin(ledger), group_rows=2) as writer,
+        open_writer(held, batch_id=begin(ledger), group_rows=lambda: 2) as writer,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(writer.add, run(plan(key="first")))
@@ -101,7 +101,9 @@ async def test_no_more_can_be_lost_than_there_are_callers(ledger: Ledger) -> Non
 
 async def test_a_full_group_does_not_wait_for_the_clock(ledger: Ledger) -> None:
     """A group of `group_rows` is committed at once, however long the time."""
-    async with open_writer(ledger, batch_id=begin(ledger), group_rows=10, group_seconds=3600) as writer:
+    async with open_writer(
+        ledger, batch_id=begin(ledger), group_rows=lambda: 10, group_seconds=3600
+    ) as writer:
         writer._commit_took = 3600.0  # so that it would wait for ever
         with anyio.fail_after(A_MOMENT):
             await add_all(writer, runs(10))
@@ -113,7 +115,7 @@ async def test_cancelling_flushes(ledger: Ledger) -> None:
     held = Held(ledger)
     with anyio.CancelScope() as scope:
         async with (
-            open_writer(held, batch_id=begin(ledger), group_rows=1) as writer,
+            open_writer(held, batch_id=begin(ledger), group_rows=lambda: 1) as writer,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(writer.add, run(plan(key="under way")))
@@ -147,7 +149,9 @@ async def test_a_failed_commit_ends_the_writer(ledger: Ledger) -> None:
     refusals: list[LedgerError] = []
 
     async def write() -> None:
-        async with open_writer(held, batch_id=begin(ledger), on_commit=counted, group_rows=1) as writer:
+        async with open_writer(
+            held, batch_id=begin(ledger), on_commit=counted, group_rows=lambda: 1
+        ) as writer:
             await writer.add(run(plan(key="1")))
             held.failure = LedgerError("no room")
             for _ in range(2):
@@ -192,7 +196,7 @@ async def test_all_who_wait_hear_of_a_failure(ledger: Ledger) -> None:
 
     async def write() -> None:
         async with (
-            open_writer(held, batch_id=begin(ledger), group_rows=2) as writer,
+            open_writer(held, batch_id=begin(ledger), group_rows=lambda: 2) as writer,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(add_all, writer, runs(2))
@@ -229,7 +233,7 @@ async def test_reading_while_writing(ledger: Ledger) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(anyio.to_thread.run_sync, read)
         try:
-            async with open_writer(ledger, batch_id=begin(ledger), group_rows=20) as writer:
+            async with open_writer(ledger, batch_id=begin(ledger), group_rows=lambda: 20) as writer:
                 for first in range(0, 400, 40):
                     await add_all(writer, runs(40, first=first + 1))
         finally:
