@@ -1,5 +1,7 @@
 """What people ask of a ledger: reports, one task run, and questions of their own in SQL."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from difflib import get_close_matches
 from typing import Any
@@ -48,17 +50,28 @@ def show(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> dict[str, A
     Raises:
         NotInLedger: no run has an id that begins so, or several have.
     """
-    found = _whole_id(connection, task_run_id)
-    run = (
-        connection.execute(statement("queries", "show_task_run"), {"id": found})
-        .to_arrow_table()
-        .to_pylist()[0]
-    )
+    return record_of(*run_and_attempts(connection, task_run_id))
+
+
+def run_and_attempts(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> tuple[pa.Table, pa.Table]:
+    """A task run as one row, and its attempts in order.
+
+    Raises:
+        NotInLedger: no run has an id that begins so, or several have.
+    """
+    found = {"id": _whole_id(connection, task_run_id)}
+    run = connection.execute(statement("queries", "show_task_run"), found).to_arrow_table()
+    attempts = connection.execute(statement("queries", "show_attempts"), found).to_arrow_table()
+    return run, attempts
+
+
+def record_of(run: pa.Table, attempts: pa.Table) -> dict[str, Any]:
+    """A task run with its attempts as values, of what `run_and_attempts` gives."""
+    record: dict[str, Any] = run.to_pylist()[0]
     for name in _JSON:
-        if run[name] is not None:
-            run[name] = orjson.loads(run[name])
-    attempts = connection.execute(statement("queries", "show_attempts"), {"id": found}).to_arrow_table()
-    return {**run, "attempts": attempts.to_pylist()}
+        if record[name] is not None:
+            record[name] = orjson.loads(record[name])
+    return {**record, "attempts": attempts.to_pylist()}
 
 
 def _whole_id(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> str:
@@ -91,18 +104,30 @@ def ask(connection: duckdb.DuckDBPyConnection, text: str) -> pa.Table:
     Raises:
         LedgerError: it is not one question.
     """
-    try:
-        _check_question(connection, text)
+    with told_of_question():
+        check_question(connection, text)
         connection.execute("begin transaction read only")
         try:
             return connection.execute(text).to_arrow_table()
         finally:
             connection.execute("rollback")
+
+
+@contextmanager
+def told_of_question() -> Iterator[None]:
+    """Raise a `LedgerError` where the question is at fault, and not the ledger."""
+    try:
+        yield
     except (duckdb.ProgrammingError, duckdb.DataError) as error:
-        raise LedgerError(str(error)) from error  # the question is at fault, and not the ledger
+        raise LedgerError(str(error)) from error
 
 
-def _check_question(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+def check_question(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Refuse what is not one question.
+
+    Raises:
+        LedgerError: see above.
+    """
     kinds = [parsed.type for parsed in connection.extract_statements(text)]
     questions = [
         kind for kind in kinds if kind in {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}

@@ -1,0 +1,47 @@
+r"""What goes over the channel.
+
+```
+client                                     server
+token \n                              -->
+                                      <--  {"batch": id} \n
+{"do": "pause"} \n                    -->
+                                      <--  {"answer": ...} \n             or {"mistake": text} \n
+{"ask": "sql", "text": "from t"} \n   -->
+                                      <--  {"table": name} \n, then {"bytes": n} \n and n bytes, again and
+                                           again: together an Arrow IPC stream; maybe more tables
+                                      <--  {"done": true} \n              or {"mistake": text} \n
+```
+A client that closes its end while it waits wants no answer any more.
+"""
+
+from collections.abc import Iterator
+from io import BytesIO
+
+import orjson
+import pyarrow as pa
+
+TOKEN_BYTES = 256  # the longest first line
+REQUEST_BYTES = 4 << 20  # the longest line after it: some thousand rows' identities are 200 KB
+
+
+def line(value: object) -> bytes:
+    """A value as a line of JSON; decimals are text."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS) + b"\n"
+
+
+def table_pieces(name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+    """A table as it goes over the channel, a batch of rows at a time."""
+    yield line({"table": name})
+    sink = BytesIO()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            yield _taken(sink)
+    yield _taken(sink)
+
+
+def _taken(sink: BytesIO) -> bytes:
+    written = sink.getvalue()
+    sink.seek(0)
+    sink.truncate()
+    return line({"bytes": len(written)}) + written
