@@ -12,11 +12,12 @@ import asyncio
 import resource
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Final
 
 import orjson
+
+from bench.clients import CLIENTS, Ask
 
 _BEFORE, _AFTER = orjson.dumps(
     {
@@ -48,7 +49,6 @@ _BEFORE, _AFTER = orjson.dumps(
         },
     }
 ).split(b"{row}")
-_HEADERS: Final = {"Content-Type": "application/json", "Authorization": "Bearer bench"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,58 +69,13 @@ def body_of(row: int) -> bytes:
     return b"%b%d%b" % (_BEFORE, row, _AFTER)
 
 
-async def bare_pyreqwest(url: str, n: int, at_once: int) -> Figures:
-    """Rows over pyreqwest's own API; url is the base URL of the API, with its /v1."""
-    from pyreqwest.client import ClientBuilder  # noqa: PLC0415  # a client's memory counts for it alone
-
-    to = f"{url}/chat/completions"
-    async with ClientBuilder().default_headers(_HEADERS).build() as client:
-
-        async def ask(row: int) -> None:
-            response = await client.post(to).body_bytes(body_of(row)).build().send()
-            _check(response.status, memoryview(await response.bytes()))
-
-        figures = await _measured("pyreqwest", ask, n, at_once)
-    await asyncio.sleep(
-        0.05
-    )  # its thread still winds up; Python before 3.14 aborts if it needs the GIL at the end
-    return figures
+async def bare(client: str, url: str, *, rows: int, at_once: int) -> Figures:
+    """All rows over a client, so many at once; url is the base URL of the API, with its /v1."""
+    async with CLIENTS[client](f"{url}/chat/completions", at_once) as ask:
+        return await _measured(client, ask, rows, at_once)
 
 
-async def bare_aiohttp(url: str, n: int, at_once: int) -> Figures:
-    """Rows over aiohttp, with as many connections as calls in flight."""
-    import aiohttp  # noqa: PLC0415  # as above, and it need not be installed for the others
-
-    to = f"{url}/chat/completions"
-    connector = aiohttp.TCPConnector(limit=at_once)
-    async with aiohttp.ClientSession(connector=connector, headers=_HEADERS) as client:
-
-        async def ask(row: int) -> None:
-            async with client.post(to, data=body_of(row)) as response:
-                _check(response.status, await response.read())
-
-        return await _measured("aiohttp", ask, n, at_once)
-
-
-async def bare_httpx(url: str, n: int, at_once: int) -> Figures:
-    """Rows over httpx with its own pool, with as many connections as calls in flight."""
-    import httpx  # noqa: PLC0415  # as above
-
-    to = f"{url}/chat/completions"
-    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
-    async with httpx.AsyncClient(limits=limits, headers=_HEADERS, timeout=600, trust_env=False) as client:
-
-        async def ask(row: int) -> None:
-            response = await client.post(to, content=body_of(row))
-            _check(response.status_code, response.content)
-
-        return await _measured("httpx", ask, n, at_once)
-
-
-CLIENTS: Final = {"pyreqwest": bare_pyreqwest, "aiohttp": bare_aiohttp, "httpx": bare_httpx}
-
-
-async def _measured(name: str, ask: Callable[[int], Awaitable[None]], n: int, at_once: int) -> Figures:
+async def _measured(name: str, ask: Ask, n: int, at_once: int) -> Figures:
     rows = iter(range(n))
     cpu, began = time.process_time(), time.perf_counter()
     async with asyncio.TaskGroup() as workers:
@@ -141,9 +96,9 @@ async def _measured(name: str, ask: Callable[[int], Awaitable[None]], n: int, at
     )
 
 
-async def _work(ask: Callable[[int], Awaitable[None]], rows: Iterator[int]) -> None:
+async def _work(ask: Ask, rows: Iterator[int]) -> None:
     for row in rows:  # one iterator for all workers: whoever is free takes the next row
-        await ask(row)
+        _check(*await ask(body_of(row)))
 
 
 def _check(status: int, told: bytes | memoryview) -> None:
@@ -163,7 +118,8 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=256)
     parser.add_argument("--json", action="store_true", help="one JSON object in place of a line of text")
     told = parser.parse_args()
-    figures = asyncio.run(CLIENTS[told.client](told.url.rstrip("/"), told.rows, told.at_once))
+    url = told.url.rstrip("/")
+    figures = asyncio.run(bare(told.client, url, rows=told.rows, at_once=told.at_once))
     if told.json:
         print(orjson.dumps(figures).decode())
     else:
