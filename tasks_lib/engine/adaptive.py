@@ -6,14 +6,15 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from tasks_lib.engine.adaptive_pace import LearnedPace
-from tasks_lib.engine.adaptive_room import Room
+from tasks_lib.engine.adaptive_room import GENTLE, RECOVERING, Room
 
 CUT = 0.7  # of the calls in flight, for a wave of refusals
 MOST = 1_000
 NO_RUSH = 0.02  # seconds: calls quicker than this need not be spread
-TOGETHER = 0.1  # of the calls in flight may begin at once
-FIRST_LATENCY = 0.16  # seconds, before one is known: the first calls go 5 ms apart
-_UNEVEN = 0.05  # variation of the tokens of a call from which they tell tokens from calls
+RUSH = 1.5  # times the rate at which answers come: no faster do calls begin
+TOGETHER = 0.03  # of the calls in flight may begin at once
+FIRST_LATENCY = 0.12  # seconds, before one is known: the first calls go 5 ms apart
+SURE = 1.0  # of the evidence for tokens or against them
 
 
 class End(Enum):
@@ -53,14 +54,13 @@ class Adaptive:
     Concurrency doubles for each clean round until the first 429, or until more brings no more answers; a
     wave of 429s is heeded once, however many arrive. Whether a wave tells of too many calls at once, too
     many a second or too many tokens a second is decided by which explains it: calls at once, if hardly any
-    was ever answered that began with so many in flight; tokens, if rates of calls contradict one another
-    and rates of tokens do not.
+    was ever answered that began with so many in flight; tokens, if it is the large calls that are refused.
 
     Times are seconds of one monotonic clock, and only ever given. Not for several threads.
     """
 
     __slots__ = (
-        "_answered_at", "_answers", "_at", "_calls", "_latency", "_level", "_mean", "_room", "_square", "_tokens",
+        "_answered_at", "_answers", "_at", "_calls", "_latency", "_level", "_room", "_size_counts", "_tokens",
         "_tokens_bind", "_wave",
     )  # fmt: skip
 
@@ -74,7 +74,7 @@ class Adaptive:
         self._answered_at = [0.0] * (most + 2)  # answers to calls that began with so many in flight
         self._latency = FIRST_LATENCY
         self._answers = 0
-        self._mean = self._square = 0.0  # of a call's tokens
+        self._size_counts = 0.0  # evidence that tokens are limited, and not calls
         self._level = 1.0
         self._at = now
 
@@ -82,6 +82,10 @@ class Adaptive:
     def limit(self) -> int:
         """Calls that may be in flight."""
         return self._room.limit
+
+    @property
+    def _paced(self) -> LearnedPace:
+        return self._tokens if self._tokens_bind else self._calls
 
     def state(self) -> AdaptiveState:
         """What was found out so far."""
@@ -98,7 +102,7 @@ class Adaptive:
         """Seconds until the next call may begin; 0 if it may now."""
         wait = self._tokens.delay(tokens, now=now) if self._tokens_bind else self._calls.delay(1.0, now=now)
         if self._latency > NO_RUSH:
-            spread = 2 * self._room.limit / self._latency
+            spread = RUSH * self._room.limit / self._latency
             missing = 1.0 - (self._level + (now - self._at) * spread)
             if missing > 1e-6:
                 wait = max(wait, missing / spread)
@@ -115,7 +119,7 @@ class Adaptive:
         room.began(in_flight)
         if self._latency > NO_RUSH:
             limit = room.limit
-            level = self._level + (now - self._at) * 2 * limit / self._latency
+            level = self._level + (now - self._at) * RUSH * limit / self._latency
             most = 1.0 + limit * TOGETHER
             self._level = (min(most, level)) - 1.0
         self._at = now
@@ -142,12 +146,8 @@ class Adaptive:
         self._latency += (latency - self._latency) * max(0.05, 1 / self._answers)
         if ticket.in_flight < len(self._answered_at):
             self._answered_at[ticket.in_flight] += 1.0
-        if tokens is not None:
-            if ticket.tokens:
-                self._tokens.settle(tokens - ticket.tokens)
-            rate = 0.05 if self._mean else 1.0
-            self._mean += rate * (tokens - self._mean)
-            self._square += rate * (tokens * tokens - self._square)
+        if tokens is not None and ticket.tokens:
+            self._tokens.settle(tokens - ticket.tokens)
         self._room.answered(now=now)
 
     def _refused(self, ticket: Ticket) -> None:
@@ -161,28 +161,38 @@ class Adaptive:
         if ticket.tokens:
             self._tokens.wave(at=ticket.at, total=ticket.tokens_before, binding=not crowded)
         if crowded:
-            self._room.refused(ticket.in_flight)
+            if self._answers:
+                self._room.refused(ticket.in_flight)
+            else:  # the first calls of all, which came in a rush: perhaps it was that
+                self._room.cut((ticket.in_flight - 1) / self._room.limit, growing=RECOVERING)
             return
-        self._choose()
-        pace = self._tokens if self._tokens_bind else self._calls
+        self._choose(ticket)
+        pace = self._paced
         if pace.shaken:
             self._room.restore()
         elif self._room.used and not pace.bound:
-            self._room.cut(CUT)
+            self._room.cut(CUT, growing=GENTLE)
         else:
             self._room.again()
 
     def _is_crowd(self, in_flight: int) -> bool:
         """Whether hardly a call was answered that began with so many in flight: then they are too many."""
+        if self._paced.rate != math.inf and not self._room.used:
+            return False
         answered = sum(self._answered_at[in_flight:])
-        self._answered_at = [count / 2 for count in self._answered_at]
+        self._answered_at = [count * 0.8 for count in self._answered_at]
         return answered <= max(3.0, 0.25 * in_flight)
 
-    def _choose(self) -> None:
-        """Pace what contradicts itself less: calls, or their tokens."""
-        if self._tokens.rate == math.inf:
+    def _choose(self, ticket: Ticket) -> None:
+        """Pace what the refused calls point at: calls, or their tokens.
+
+        An empty bucket of tokens refuses a call in proportion to its size, one of calls whatever its size is:
+        the logarithm of size over mean size is the evidence of the one against the other.
+        """
+        if not ticket.tokens or ticket.calls_before < 1:
             return
-        uneven = self._square - self._mean**2 > (_UNEVEN * self._mean) ** 2
-        ours, other = (self._tokens, self._calls) if self._tokens_bind else (self._calls, self._tokens)
-        if uneven and ours.doubt > other.doubt + 0.1:
-            self._tokens_bind = not self._tokens_bind
+        mean = ticket.tokens_before / ticket.calls_before
+        if mean > 0:
+            self._size_counts = 0.95 * self._size_counts + math.log(ticket.tokens / mean)
+        if abs(self._size_counts) > SURE:
+            self._tokens_bind = self._size_counts > 0

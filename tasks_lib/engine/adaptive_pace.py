@@ -10,7 +10,7 @@ CLOSE = 1.08  # known-bad over known-good: from here the limit counts as known
 UNDER_BAD = 0.985  # where to run below the lowest rate that was too much
 UNDER_LONG = 0.93  # the same, where a rate went well for long and then did not
 LONGEST_STEP = 1.25  # upward, while looking for a limit
-ENOUGH = 6  # waves that tell whether slower is of use
+ENOUGH, TRIAL = 6, 6  # waves that tell whether slower is of use, and whether faster is
 QUIET = 30.0  # seconds without a refusal, after which one is a new story
 FIRST_HOLD, LONGEST_HOLD = 10.0, 120.0  # seconds at a well known rate before one percent more is tried
 BUNCH = 0.02  # seconds; calls that go within them go at once
@@ -39,15 +39,17 @@ class LearnedPace:
     """
 
     __slots__ = (
-        "_at", "_bad", "_cuts", "_good", "_hold", "_level", "_look_at", "_marks", "_next_mark", "_pause", "_refused_at",
-        "_spells", "_stepped_at", "_stepped_total", "_stride", "_total", "_unit", "_usual", "_went_on_at", "_went_on_total",
-        "bound", "doubt", "rate", "shaken",
+        "_at", "_bad", "_brought", "_cuts", "_enough", "_good", "_hold", "_level", "_look_at", "_marks",
+        "_next_mark", "_pause",
+        "_refused_at",
+        "_spells", "_stepped_at", "_stepped_total", "_stride", "_total", "_unit",
+        "_went_on_at", "_went_on_total",
+        "bound", "rate", "shaken",
     )  # fmt: skip
 
     def __init__(self, *, now: float) -> None:
         """Begin without a pace."""
         self.rate = math.inf
-        self.doubt = 0.0  # how much refusals have contradicted one another lately
         self._level = 0.0
         self._at = now
         self._total = 0.0
@@ -55,12 +57,11 @@ class LearnedPace:
         self._good = 0.0
         self._bad = math.inf
         self._spells: deque[Spell] = deque(maxlen=3)
-        self._cuts: deque[tuple[float, float]] = deque(
-            maxlen=ENOUGH
-        )  # rates that were too much, and what passed
+        self._cuts: deque[tuple[float, Spell]] = deque()  # rates that were too much, and what they brought
+        self._enough = ENOUGH
         self.shaken = False  # whether waves come whatever is done
         self.bound = False  # whether it was this pace that held calls back when the last wave came
-        self._usual = 0.0  # what passed between such waves
+        self._brought = 0.0  # amounts a second, pauses and all, that the pace before brought
         self._refused_at: float | None = None
         self._pause = SHORTEST_PAUSE
         self._went_on_at: float | None = now
@@ -123,14 +124,11 @@ class LearnedPace:
         self._refused_at = at
         self._went_on_at = None
         self.bound = bad == self.rate
-        if self._useless(spell):
+        if binding and self._useless(spell):
             self._good, self._bad = 0.0, math.inf
             return
         low = spell.passed / (spell.paused + spell.sent) if spell.paused > 0 else 0.0
         long = spell.sent > max(5.0, 5 * spell.paused)
-        self.doubt *= 0.8
-        if self._good > bad * 1.03:
-            self.doubt += math.log(self._good / bad)
         if self._good > bad * 1.1 or (not long and self._good > bad * 0.95):
             self._spells.clear()  # the limit fell, or it is not of this kind
             self._good = 0.0
@@ -185,32 +183,36 @@ class LearnedPace:
     def _useless(self, spell: Spell) -> bool:
         """Whether refusals come whatever is done, so that this one is not heeded.
 
-        A limit lets more through the nearer the rate is to it, so of six waves the later, slower ones come
-        after more. Where they do not, the pace goes up again, and up for as long as that makes them no more
-        frequent by the call.
+        Down to a limit, slower brings no less: what is sent beyond it is refused. Where slower did bring
+        less, the pace goes up again, and on up for as long as that brings more.
         """
-        if spell.sent > QUIET or self.rate == math.inf:
-            self._cuts.clear()
+        if (spell.sent > QUIET and spell.passed > 100 * self._unit) or self.rate == math.inf:
+            self._cuts.clear()  # a new story
             self.shaken = False
             return False
-        self._cuts.append((self.rate, spell.passed))
-        if len(self._cuts) < ENOUGH:
-            return self.shaken
-        cuts = list(self._cuts)
-        half = len(cuts) // 2
+        self._cuts.append((self.rate, spell))
         if self.shaken:
-            usual = sum(passed for _, passed in cuts) / len(cuts)
-            self.shaken = usual >= 0.5 * self._usual
+            brought = _brought(self._cuts)
+            if len(self._cuts) < TRIAL and (len(self._cuts) < 2 or brought > 0.6 * self._brought):
+                return True
+            self.shaken = brought > self._brought
             self._cuts.clear()
             if self.shaken:
+                self._brought = brought
                 self.rate *= 1.5
+            else:
+                self._enough = min(2 * ENOUGH, self._enough + 2)
             return self.shaken
-        slowed = _mean(rate for rate, _ in cuts[:half]) / _mean(rate for rate, _ in cuts[half:])
-        more = _mean(passed for _, passed in cuts[half:]) / _mean(passed for _, passed in cuts[:half])
-        if slowed < 1.25 or more > 1.5:
+        if len(self._cuts) < self._enough:
+            return False
+        cuts = list(self._cuts)
+        early, late = cuts[: len(cuts) // 2], cuts[len(cuts) // 2 :]
+        slowed = _mean(rate for rate, _ in early) / _mean(rate for rate, _ in late)
+        if slowed < 1.3 or _brought(late) > _brought(early) / math.sqrt(slowed):
+            self._cuts.popleft()
             return False
         self.shaken = True
-        self._usual = sum(passed for _, passed in cuts) / len(cuts)
+        self._brought = _brought(late)
         self._cuts.clear()
         self.rate = max(rate for rate, _ in cuts)
         return True
@@ -241,6 +243,8 @@ class LearnedPace:
 
     def _needs(self) -> float:
         """Seconds for which a rate must go well before the next is tried."""
+        if self._bad <= self.rate:
+            return min(self._hold, max(FIRST_HOLD, 25 * self._pause))
         if self._bad <= self.rate * 1.04:
             return self._hold
         return min(self._hold, max(1.0, self._pause / (self._above() / self.rate - 1)))
@@ -267,6 +271,12 @@ class LearnedPace:
             self._stride = min(LONGEST_STEP - 1, self._stride * 2)
         self.rate = above
         self._step(now)
+
+
+def _brought(cuts: Iterable[tuple[float, Spell]]) -> float:
+    """Amounts a second, pauses and all."""
+    spells = [spell for _, spell in cuts]
+    return sum(spell.passed for spell in spells) / sum(spell.paused + spell.sent for spell in spells)
 
 
 def _mean(values: Iterable[float]) -> float:

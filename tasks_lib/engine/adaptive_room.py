@@ -13,7 +13,7 @@ SURE = 96  # so many say it surely
 STRIKES = 2  # rounds that must agree that more brings nothing
 FIRST_PATIENCE, MOST_PATIENCE = 2, 64  # rounds below a known ceiling before it is tried again
 REST = 12  # rounds until less is tried again, twice as many each time that it failed
-LONG_REST = 48  # rounds until more is tried again, the same
+LONG_REST = 16  # rounds until more is tried again, the same
 LONGEST_REST = 768
 
 
@@ -42,7 +42,9 @@ class Room:
     """
 
     __slots__ = (
-        "_answers", "_began_at", "_ceiling", "_cut_from", "_factor", "_leap", "_less_at", "_long", "_more_at", "_patience", "_peak", "_reference", "_refused", "_rested", "_skip",
+        "_answers", "_began_at", "_ceiling", "_cut_from", "_factor",
+        "_leap", "_less_at", "_long", "_more_at", "_patience", "_peak",
+        "_reference", "_refused", "_rested", "_skip",
         "_strikes", "_trying_less", "limit", "most", "why",
     )  # fmt: skip
 
@@ -104,9 +106,10 @@ class Room:
         self._ceiling = max(2, in_flight)
         self._cut(min(in_flight - 1, int(self.limit * 0.95)))
 
-    def cut(self, factor: float) -> None:
-        """Cut by a factor, without a ceiling."""
-        self._cut(int(self.limit * factor))
+    def cut(self, factor: float, *, growing: float) -> None:
+        """Cut by a factor, without a ceiling, and grow by another for each round from there."""
+        self._cut(round(self.limit * factor))
+        self._factor = growing
 
     def restore(self) -> None:
         """Take back the cuts: what they were made for comes whatever is done."""
@@ -132,7 +135,13 @@ class Room:
 
     def _changed(self, *, before: int) -> None:
         """Count anew, once the calls are in that began before."""
-        fewest = TRIES[self._leap].answers if self._trying_less else 4 if self._refused else FEWEST
+        fewest = (
+            TRIES[self._leap].answers
+            if self._trying_less
+            else 4
+            if self._refused and self.limit < 2 * FEWEST
+            else FEWEST
+        )
         self._long = max(fewest, self.limit)
         self._skip = before
         self._strikes = 0
@@ -153,7 +162,7 @@ class Room:
 
     def _brings_more(self, rate: float) -> bool:
         """Whether what was added since the reference gave more answers a second; if not, give it back."""
-        if self._refused and self.limit < FEWEST:
+        if self._refused and self.limit < 2 * FEWEST:
             return True
         if self._reference is None:
             self._reference = (self.limit, rate)
@@ -238,4 +247,6 @@ class Room:
 
     def _set(self, limit: int) -> None:
         before, self.limit = self.limit, limit
-        self._changed(before=before)
+        gently = before < limit <= before * RECOVERING + 1
+        judged = self._reference is not None and limit >= TEST * self._reference[0]
+        self._changed(before=0 if gently and not judged else before)
