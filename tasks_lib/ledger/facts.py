@@ -11,6 +11,8 @@ DuckDB and JSON are UTF-8, which has no lone surrogates: those are stored as U+F
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from math import isfinite
@@ -102,6 +104,48 @@ _FIVE_UNKNOWN = (None, None, None, None, None)
 _FOUR_UNKNOWN = (None, None, None, None)
 _LONG_TEXTS = ("row_key", "response", "error", "run_data", "primary_failure_reason", "metadata")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the ledger takes in of some task runs; it can be sent from process to process."""
+
+    task_runs: pa.Table
+    attempts: pa.Table
+    groups: Mapping[str, datetime]  # reporting groups, and when a run was first charged to each
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both tables."""
+        return self.task_runs.nbytes + self.attempts.nbytes
+
+
+def facts_of(task_runs: Sequence[TaskRun], *, revision_ids: Mapping[str, str]) -> Facts:
+    """The facts of task runs; `revision_ids` are by fingerprint."""
+    groups: dict[str, datetime] = {}
+    for run in task_runs:
+        group = reporting_group_of(run)
+        if group is not None:
+            groups.setdefault(group, run.created_at)
+    return Facts(
+        task_runs=task_run_columns(task_runs, revision_ids=revision_ids),
+        attempts=attempt_columns(task_runs),
+        groups=groups,
+    )
+
+
+def together(facts: Sequence[Facts]) -> Facts:
+    """Several as one, in their order."""
+    if len(facts) == 1:
+        return facts[0]
+    groups: dict[str, datetime] = {}
+    for one in reversed(facts):
+        groups |= one.groups
+    return Facts(
+        task_runs=pa.concat_tables([one.task_runs for one in facts]).combine_chunks(),
+        attempts=pa.concat_tables([one.attempts for one in facts]).combine_chunks(),
+        groups=groups,
+    )
 
 
 def task_run_columns(task_runs: Sequence[TaskRun], *, revision_ids: Mapping[str, str]) -> pa.Table:

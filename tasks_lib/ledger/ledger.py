@@ -1,7 +1,7 @@
 """The ledger: one DuckDB file to which facts are added, and the questions it answers."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
@@ -21,11 +21,10 @@ from tasks_lib.ledger.connections import Connections
 from tasks_lib.ledger.deaths import Death
 from tasks_lib.ledger.errors import is_out_of_memory, told
 from tasks_lib.ledger.facts import (
-    attempt_columns,
+    Facts,
+    facts_of,
     longest_text,
     reporting_group_id,
-    reporting_group_of,
-    task_run_columns,
 )
 from tasks_lib.ledger.migrations import check_readable, migrate, our_migrations
 from tasks_lib.ledger.results import StoredResult
@@ -219,28 +218,43 @@ class Ledger:
         if not task_runs:
             return
         with told(self.path):
-            context = self._context(batch_id)
-            runs = task_run_columns(task_runs, revision_ids=context.revision_ids)
-            attempts = attempt_columns(task_runs)
-            size = runs.nbytes + attempts.nbytes
-            if size > _LARGE and len(task_runs) > 1:
-                step = max(1, len(task_runs) * _LARGE // size)
+            revision_ids = self._context(batch_id).revision_ids
+            facts = facts_of(task_runs, revision_ids=revision_ids)
+            if facts.nbytes > _LARGE and len(task_runs) > 1:
+                step = max(1, len(task_runs) * _LARGE // facts.nbytes)
                 for first in range(0, len(task_runs), step):
                     self.add(task_runs[first : first + step], batch_id=batch_id, on_commit=on_commit)
                 return
-            commit = partial(self._commit, task_runs, runs, attempts, batch_id=batch_id, context=context)
-            self._connections.allow_memory(longest_text=longest_text(runs))
+        self.add_facts(facts, batch_id=batch_id)
+        if on_commit is not None:
+            on_commit(len(task_runs))
+
+    def add_facts(self, facts: Facts, *, batch_id: str) -> None:
+        """Commit what another process has made of its task runs; all of it or nothing.
+
+        Raises:
+            LedgerError: it cannot be written; what was committed before stands.
+            LookupError: the batch is unknown.
+        """
+        with told(self.path):
+            commit = partial(self._commit, facts, batch_id=batch_id, context=self._context(batch_id))
+            self._connections.allow_memory(longest_text=longest_text(facts.task_runs))
             try:
                 commit()
             except duckdb.Error as error:
                 if not is_out_of_memory(error):
                     raise
-                self._connections.allow_memory(
-                    longest_text=None
-                )  # rather too much memory than a paid answer lost
+                # rather too much memory than a paid answer lost
+                self._connections.allow_memory(longest_text=None)
                 commit()
-        if on_commit is not None:
-            on_commit(len(task_runs))
+
+    def revision_ids(self, batch_id: str) -> Mapping[str, str]:
+        """The ids of the batch's revisions by fingerprint, for who makes facts elsewhere.
+
+        Raises:
+            LookupError: the batch is unknown.
+        """
+        return self._context(batch_id).revision_ids
 
     def add_deaths(self, died: Sequence[Death], *, found_at: datetime) -> None:
         """Write down rows that were under way when a process died; one that is known is not added again.
@@ -253,21 +267,17 @@ class Ledger:
         with told(self.path), self._transaction() as connection:
             deaths.insert_deaths(connection, died, found_at=found_at)
 
-    def _commit(
-        self,
-        task_runs: Sequence[TaskRun],
-        runs: pa.Table,
-        attempts: pa.Table,
-        *,
-        batch_id: str,
-        context: BatchContext,
-    ) -> None:
+    def _commit(self, facts: Facts, *, batch_id: str, context: BatchContext) -> None:
         with _writing:
             connection, arrivals = self._connections.writer()
             with _transaction(connection):
-                new_groups = self._new_groups(connection, task_runs)
+                new_groups = self._new_groups(connection, facts.groups)
                 arrivals.add(
-                    runs, attempts, batch_id=batch_id, task_id=context.task_id, user_id=context.user_id
+                    facts.task_runs,
+                    facts.attempts,
+                    batch_id=batch_id,
+                    task_id=context.task_id,
+                    user_id=context.user_id,
                 )
         if self._groups is not None:
             self._groups |= new_groups
@@ -278,17 +288,13 @@ class Ledger:
             context = self._contexts[batch_id] = batches.batch_context(self.cursor(), batch_id)
         return context
 
-    def _new_groups(self, connection: duckdb.DuckDBPyConnection, task_runs: Sequence[TaskRun]) -> set[str]:
+    def _new_groups(self, connection: duckdb.DuckDBPyConnection, groups: Mapping[str, datetime]) -> set[str]:
         """Store the reporting groups that no run had before, and give their names."""
         if self._groups is None:
             self._groups = {
                 str(row[0]) for row in connection.execute("select name from reporting_groups").fetchall()
             }
-        first_used: dict[str, datetime] = {}
-        for run in task_runs:
-            group = reporting_group_of(run)
-            if group is not None and group not in self._groups:
-                first_used.setdefault(group, run.created_at)
+        first_used = {name: at for name, at in groups.items() if name not in self._groups}
         if first_used:
             arriving = pa.table(  # noqa: F841 - DuckDB finds it by its name
                 {
