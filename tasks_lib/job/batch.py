@@ -25,6 +25,7 @@ from tasks_lib.job.accounts import open_accounts
 from tasks_lib.job.accuracy import accuracy_of
 from tasks_lib.job.books import Books, ChunkWatch
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
+from tasks_lib.job.counted import Counted
 from tasks_lib.job.export import write_enriched
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.stretches import Options, Stretches
@@ -204,9 +205,10 @@ class Batch:
 
     def _engine(self, accounts: Mapping[str, Account], writer: LedgerWriter, watch: UnderWayWatch) -> Engine:
         async def record(task_run: TaskRun) -> None:
-            self.books.count(task_run)
+            counted = Counted.of(task_run)
+            self.books.count(counted)
             await writer.add(task_run)
-            await self.books.count_down(task_run)
+            await self.books.count_down(counted)
             if self._telemetry is not None:
                 self._telemetry.heard(task_run)
             if self._heard is not None:

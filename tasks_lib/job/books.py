@@ -7,8 +7,9 @@ from typing import Protocol
 
 from tasks_lib.domain.failure import Budget
 from tasks_lib.domain.plan import Plan
-from tasks_lib.domain.run import Status, TaskRun
+from tasks_lib.domain.run import Status
 from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.job.counted import Counted
 from tasks_lib.job.tally import Tally
 
 IN_VAIN = 100  # rows that fail for the provider's sake, with none answered, before the batch gives up
@@ -68,11 +69,11 @@ class Books:
         self._chunks.append(_Open(chunk, left=len(plans)))
         await self._watch.started(chunk)
 
-    def count(self, task_run: TaskRun) -> None:
+    def count(self, run: Counted) -> None:
         """A row is over."""
-        self._tally.add(task_run)
-        self._not_durable.append(task_run.status)
-        self._call_stop(task_run)
+        self._tally.add(run)
+        self._not_durable.append(run.status)
+        self._call_stop(run)
 
     def committed(self, count: int) -> None:
         """So many runs, in the order in which they ended, can no longer be lost."""
@@ -81,31 +82,31 @@ class Books:
             self._tally.durable_completed += status is Status.COMPLETED
             self._tally.durable_failed += status is Status.FAILED
 
-    def _call_stop(self, task_run: TaskRun) -> None:
-        failure, tally = task_run.failure, self._tally
-        if failure is None:
+    def _call_stop(self, run: Counted) -> None:
+        tally = self._tally
+        if run.kind is None:
             return
-        if failure.kind.budget in (Budget.TRANSIENT, Budget.RATE_LIMITED):
+        if run.kind.budget in (Budget.TRANSIENT, Budget.RATE_LIMITED):
             self._in_vain += 1
         if self._max_failures is not None and tally.failed >= self._max_failures:
             self._stop.call(Why.FAILURES, f"{tally.failed} rows have failed, which is limits.max_failures")
         elif self._in_vain >= IN_VAIN and not tally.completed:
             self._stop.call(
                 Why.FAILURES,
-                f"the first {self._in_vain} rows all failed for the provider's sake: {failure.reason}",
+                f"the first {self._in_vain} rows all failed for the provider's sake: {run.reason}",
             )
 
-    async def count_down(self, task_run: TaskRun) -> None:
+    async def count_down(self, run: Counted) -> None:
         """A row is over and with the ledger; its chunk may have ended with it."""
         if self._watch is None:
             return
-        number = task_run.plan.row_number
+        number = run.row_number
         at = next((one for one in self._chunks if one.chunk.first_row <= number <= one.chunk.last_row), None)
         if at is None:
             return
         at.left -= 1
-        at.completed += task_run.status is Status.COMPLETED
-        at.failed += task_run.status is Status.FAILED
+        at.completed += run.status is Status.COMPLETED
+        at.failed += run.status is Status.FAILED
         if not at.left:
             self._chunks.remove(at)
             await self._watch.ended(at.chunk, completed=at.completed, failed=at.failed)

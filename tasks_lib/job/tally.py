@@ -7,7 +7,8 @@ from enum import Enum
 from pathlib import Path
 
 from tasks_lib.domain.job import Job
-from tasks_lib.domain.run import Status, TaskRun
+from tasks_lib.domain.run import Status
+from tasks_lib.job.counted import Counted
 
 OTHER_GROUPS = "(others)"
 _MOST_GROUPS = 1_000  # whose cost is counted while a batch runs; the ledger has them all
@@ -55,32 +56,26 @@ class Tally:
         """Rows of which nothing more is to be done."""
         return self.completed + self.failed + self.skipped
 
-    def add(self, task_run: TaskRun) -> None:
+    def add(self, run: Counted) -> None:
         """Count a task run that is over; a cancelled one counts with its calls alone."""
-        data = task_run.data
-        self.calls += len(task_run.attempts)
-        self.retries += data.llm_retries
-        self.input_tokens += data.input_tokens
-        self.output_tokens += data.output_tokens
-        self.joined += task_run.joined_to is not None
-        self.possible_cost += data.possible_cost
-        sure = _NOTHING
-        for attempt in task_run.attempts:
-            if attempt.cost is not None:
-                sure += attempt.cost
-            elif attempt.estimated_cost is None:
-                self.calls_of_unknown_cost += 1
-        self.cost += sure
-        group = task_run.plan.reporting_group
+        self.calls += run.calls
+        self.retries += run.retries
+        self.input_tokens += run.input_tokens
+        self.output_tokens += run.output_tokens
+        self.joined += run.joined
+        self.cost += run.cost
+        self.possible_cost += run.possible_cost
+        self.calls_of_unknown_cost += run.calls_of_unknown_cost
+        group = run.group
         if group not in self.cost_by_group and len(self.cost_by_group) >= _MOST_GROUPS:
             group = OTHER_GROUPS
-        self.cost_by_group[group] = self.cost_by_group.get(group, _NOTHING) + sure
-        if task_run.status is Status.COMPLETED:
+        self.cost_by_group[group] = self.cost_by_group.get(group, _NOTHING) + run.cost
+        if run.status is Status.COMPLETED:
             self.completed += 1
-        elif task_run.status is Status.FAILED and task_run.failure is not None:
+        elif run.status is Status.FAILED and run.kind is not None:
             self.failed += 1
-            self.failures[task_run.failure.kind.value] += 1
-            self.last_failure = task_run.failure.reason
+            self.failures[run.kind.value] += 1
+            self.last_failure = run.reason
 
 
 class Outcome(Enum):

@@ -1,0 +1,54 @@
+"""What the books of a batch need to know of a run that is over."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tasks_lib.domain.failure import FailureKind
+from tasks_lib.domain.run import Status, TaskRun
+
+_NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A run in figures; small enough to be sent from process to process."""
+
+    row_number: int
+    group: str | None  # the reporting group
+    status: Status
+    kind: FailureKind | None  # of a run without an answer
+    reason: str | None
+    calls: int
+    retries: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal  # dollars that are sure
+    possible_cost: Decimal  # dollars on top, if answers that never arrived were billed
+    calls_of_unknown_cost: int
+    joined: bool
+
+    @classmethod
+    def of(cls, task_run: TaskRun) -> "Counted":
+        """The figures of a run."""
+        data, failure = task_run.data, task_run.failure
+        sure, unknown = _NOTHING, 0
+        for attempt in task_run.attempts:
+            if attempt.cost is not None:
+                sure += attempt.cost
+            elif attempt.estimated_cost is None:
+                unknown += 1
+        return cls(
+            task_run.plan.row_number,
+            task_run.plan.reporting_group,
+            task_run.status,
+            failure.kind if failure is not None else None,
+            failure.reason if failure is not None else None,
+            len(task_run.attempts),
+            data.llm_retries,
+            data.input_tokens,
+            data.output_tokens,
+            sure,
+            data.possible_cost,
+            unknown,
+            task_run.joined_to is not None,
+        )
