@@ -71,7 +71,7 @@ def results_view(task: Task, *, name: str) -> str:
             ",\n".join(columns),
             "from task_runs r",
             "where r.rowid in (",
-            "    select arg_max(rowid, created_at)",
+            "    select max(rowid)",
             "    from task_runs",
             f"    where task_id = {literal(task.id)}::uuid",
             "      and status = 'completed'",

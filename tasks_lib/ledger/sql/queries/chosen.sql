@@ -1,9 +1,10 @@
 -- Which run stands for each identity in `asked`: the latest that was answered, else the latest that failed?
+-- The latest is the one that was added last: clocks are set back.
 select
     any_value(asked.identity) as identity,
     arg_max(
         task_runs.rowid,
-        (task_runs.status = 'completed', task_runs.status = 'failed', task_runs.created_at)
+        (task_runs.status = 'completed', task_runs.status = 'failed', task_runs.rowid)
     ) as place
 from asked
 join task_runs on task_runs.identity = asked.identity::uuid

@@ -23,7 +23,7 @@ latest as (
         b.job,
         r.task_id,
         r.row_key,
-        arg_max(r.id, r.created_at) as id
+        arg_max(r.id, r.rowid) as id  -- the last one added: clocks are set back
     from task_runs r
     join batches b on b.id = r.batch_id
     where r.status <> 'cancelled'
