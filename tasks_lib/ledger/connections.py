@@ -11,6 +11,7 @@ import duckdb
 
 from tasks_lib.ledger.arrivals import Arrivals
 from tasks_lib.ledger.errors import LedgerError, told
+from tasks_lib.ledger.torn_log import cut, damaged_at, is_torn, log_of
 
 _NO_EXTENSIONS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",  # it stalls for seconds without a network
@@ -50,7 +51,7 @@ class Connections:
         self._writer: tuple[duckdb.DuckDBPyConnection, Arrivals] | None = None
         _check_place(path, read_only=read_only)
         with told(path):
-            self._root = duckdb.connect(path, read_only=read_only, config=_READING if read_only else _WRITING)
+            self._root = _read(path) if read_only else _opened(path)
             if read_only:
                 return
             self._root.execute(_NO_DICTIONARY)
@@ -127,6 +128,28 @@ class Connections:
                 self._writer[0].close()
                 self._writer = None
             self._root.close()
+
+
+def _read(path: Path) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(path, read_only=True, config=_READING)
+
+
+def _opened(path: Path) -> duckdb.DuckDBPyConnection:
+    """The file for writing, without what a power failure left of a commit that nobody was told of."""
+    for _ in range(2):
+        try:
+            return duckdb.connect(path, config=_WRITING)
+        except duckdb.Error as error:
+            at, log = damaged_at(error), log_of(path)
+            if at is None or not is_torn(log, at=at):
+                raise
+            try:
+                cut(log, at=at)
+            except OSError as refused:
+                raise LedgerError(
+                    f"{log} has a torn end, which cannot be cut off: {refused.strerror}."
+                ) from error
+    return duckdb.connect(path, config=_WRITING)
 
 
 def _check_place(path: Path, *, read_only: bool) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.ledger.torn_log import damaged_at, is_torn, log_of
 
 
 class LedgerError(Mistake):
@@ -104,6 +105,19 @@ def _translated(error: duckdb.Error, path: Path) -> LedgerError:
         return LedgerError(
             f"the ledger {path} was closed after an error ({_first_line(said)}). "
             "What was committed is safe: run the same again."
+        )
+    damaged = damaged_at(error)
+    if damaged is not None:
+        log = log_of(path)
+        if is_torn(log, at=damaged):
+            return LedgerError(
+                f"{path} was being written when its machine failed, and the end of its log is torn. "
+                "What was committed is safe: the next `rowmill run` into it puts the log right."
+            )
+        return LedgerError(
+            f"the log {log} is damaged in its middle, at byte {damaged}: what was committed after that "
+            "cannot be read. Put a copy of both files in their place; or go on with what was committed before, "
+            f"with `truncate -s {damaged} {log}`."
         )
     if isinstance(error, duckdb.IOException | duckdb.SerializationException | duckdb.InternalException):
         return LedgerError(
