@@ -188,6 +188,9 @@ class Sampling:
                 tally=batch.tally,
                 books=batch.books,
                 suspects=batch.suspects,
+                count_runs=any(
+                    self._setup.provider(model).idempotency_header for model in self._setup.models
+                ),
             )
             return await batch.run(stretches.fetch, rows=len(self._rows), transport=self._transport)
 

@@ -64,7 +64,7 @@ class Spans:
         *,
         tracers: TracerProvider,
         meters: MeterProvider,
-        flush: Callable[[], None] | None = None,
+        flush: Callable[[], object] | None = None,
     ) -> None:
         """Tell these providers; `flush` sends what is waiting, and may take long. None: others see to it."""
         ours = version("rowmill")
@@ -115,9 +115,13 @@ class Spans:
         Thread(target=self._send, args=(self._flush, sent), name="rowmill-telemetry", daemon=True).start()
         patience = SHORT_OF_IT if summary.outcome is Outcome.INTERRUPTED else PATIENCE
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(sent.wait, patience)
+            in_time = await to_thread.run_sync(sent.wait, patience)
+        if not in_time:
+            _log.warning(
+                "OpenTelemetry: the last spans were not taken within %g s, and may be lost", patience
+            )
 
-    def _harmless(self, told: Callable[[], None]) -> None:
+    def _harmless(self, told: Callable[[], object]) -> None:
         if self._broken:
             return
         try:
@@ -126,7 +130,7 @@ class Spans:
             self._broken = True
             _log.warning("OpenTelemetry is off for the rest of the batch: %s", error)
 
-    def _send(self, flush: Callable[[], None], sent: Event) -> None:
+    def _send(self, flush: Callable[[], object], sent: Event) -> None:
         self._harmless(flush)
         sent.set()
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import duckdb
@@ -35,7 +36,7 @@ from tasks_lib.job.tally import Outcome, Summary
 from tasks_lib.job.telemetry import telemetry_of
 from tasks_lib.ledger import open_ledger
 from tasks_lib.rows import open_table
-from tests.cli.conftest import Project, begun, project, server  # noqa: F401  # fixtures
+from tests.cli.conftest import ROOT, Project, begun, project, server  # noqa: F401  # fixtures
 from tests.job.otlp import receiver
 from tests.job.pretend import ENVIRONMENT, Pretend, completion, says, task
 
@@ -281,13 +282,52 @@ def test_it_is_off_unless_it_is_asked_for(tmp_path: Path, variables: dict[str, s
     assert telemetry_of(setup(tmp_path / "ledger.duckdb", variables)) is None
 
 
+def test_what_the_program_has_set_up_is_used_and_left_alone(tmp_path: Path) -> None:
+    """Whoever has providers of their own finds the batch in them, with no variable set."""
+    program = f"""
+import asyncio, pathlib
+from opentelemetry import context, trace
+from tests.job.test_telemetry import Told, run, setup
+from tasks_lib.job.telemetry import telemetry_of
+one = setup(pathlib.Path({str(tmp_path)!r}) / "ledger.duckdb")
+assert telemetry_of(one) is None
+told = Told()
+trace.set_tracer_provider(told.tracers)
+with trace.get_tracer("theirs").start_as_current_span("nightly"):
+    run(one, ["good 1"], telemetry_of(one))
+spans = {{span.name: span for span in told.memory.get_finished_spans()}}
+print(sorted(spans), spans["batch"].parent == spans["nightly"].context)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "['batch', 'chat gpt-5-mini', 'nightly', 'task_run'] True", done.stderr
+
+
+def test_a_collector_that_says_nothing_is_not_waited_for(
+    tmp_path: Path, summary: Summary, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end of a batch waits a little for the last spans, and says so if they were not taken."""
+    spans = Spans(
+        setup(tmp_path / "other.duckdb"),
+        tracers=told.tracers,
+        meters=told.meters,
+        flush=Event().wait,  # for ever
+    )
+    asyncio.run(spans.ended(replace(summary, outcome=Outcome.INTERRUPTED)))
+    (record,) = caplog.records
+    assert "not taken within 1 s" in record.getMessage()
+
+
 def test_where_it_is_off_it_is_not_imported() -> None:
     """Neither the API nor the SDK is imported by a program that runs a batch without telemetry."""
     program = (
         "import sys, tasks_lib.job.batch, tasks_lib.job.telemetry\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
