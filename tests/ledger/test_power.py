@@ -19,7 +19,7 @@ from tests.ledger.test_crash import whole_runs, writing_child
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Killed:
-    """What a killed writer has left: the file, its log, and after each commit its runs and the log's length."""
+    """What a killed writer has left: file, log, and after each commit its runs and the log's length."""
 
     file: bytes
     log: bytes
