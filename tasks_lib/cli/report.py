@@ -6,7 +6,8 @@ from pathlib import Path
 from tasks_lib.cli.answers import table_of
 from tasks_lib.cli.forms import Form
 from tasks_lib.cli.tables import Table, show_table
-from tasks_lib.ledger import Ledger, open_ledger
+from tasks_lib.job.reading import open_to_read
+from tasks_lib.ledger import Ledger
 
 
 def list_reports(*, form: Form | None, file: Path | None) -> None:
@@ -20,7 +21,7 @@ def show_report(
     """Print a report, or write it to a file.
 
     Raises:
-        Mistake: there is no such report or ledger, or it is in use.
+        Mistake: there is no such report or ledger, or it is in use and cannot be asked.
     """
-    with open_ledger(ledger, read_only=True) as opened:
+    with open_to_read(ledger) as opened:
         show_table(table_of(opened.report(name, since=since)), form=form, file=file)

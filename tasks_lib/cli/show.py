@@ -7,16 +7,17 @@ from pathlib import Path
 from tasks_lib.cli.cells import json_text, readable
 from tasks_lib.cli.tables import Table, show_table
 from tasks_lib.cli.words import tell, visible
-from tasks_lib.ledger import open_ledger
+from tasks_lib.job.reading import open_to_read
 
 
 def show_run(ledger: Path, task_run_id: str, *, as_json: bool) -> None:
     """Print all that a ledger knows of a task run.
 
     Raises:
-        Mistake: there is no such ledger or run, several runs begin so, or the ledger is in use.
+        Mistake: there is no such ledger or run, several runs begin so, or the ledger is in use and cannot
+            be asked.
     """
-    with open_ledger(ledger, read_only=True) as opened:
+    with open_to_read(ledger) as opened:
         run = opened.show(task_run_id)
     if as_json:
         tell(json_text(run))

@@ -11,7 +11,7 @@ from tasks_lib.cli.figures import cost, count
 from tasks_lib.cli.places import nearby
 from tasks_lib.cli.tables import Table, show_table
 from tasks_lib.cli.words import note, tell
-from tasks_lib.ledger import open_ledger
+from tasks_lib.job.reading import open_to_read
 
 _LISTED = 20
 _COLUMNS = ("began (UTC)", "job", "status", "completed", "failed", "skipped", "cost")
@@ -22,9 +22,9 @@ def show_status(ledger: Path, *, as_json: bool) -> None:
     """Print the latest batches, newest first.
 
     Raises:
-        Mistake: there is no such ledger, or it is in use.
+        Mistake: there is no such ledger, or it is in use and cannot be asked.
     """
-    with open_ledger(ledger, read_only=True) as opened:
+    with open_to_read(ledger) as opened:
         batches = opened.batches(_LISTED).to_pylist()
     if as_json:
         tell(json_text(batches))

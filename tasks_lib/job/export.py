@@ -7,8 +7,10 @@ import pyarrow as pa
 from tasks_lib.domain.job import Destination, Job
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.checks import check_source, columns_of, planner_of
+from tasks_lib.job.reading import open_to_read
 from tasks_lib.job.setup import Setup
-from tasks_lib.ledger import Ledger, StoredResult, open_ledger
+from tasks_lib.ledger import StoredResult
+from tasks_lib.ledger.distant import ReadableLedger
 from tasks_lib.rows import Enrichment, OpenSource, RowResult, check_output, open_output, open_source
 
 _ROWS = 5_000  # at a time
@@ -30,12 +32,12 @@ def export_rows(setup: Setup, *, destination: Destination | None = None, limit: 
     check_output(destination)
     with open_source(job.source, folder=setup.folder) as source:
         check_source(setup, source, limit=limit)
-        with open_ledger(job.ledger, read_only=True) as ledger:
+        with open_to_read(job.ledger) as ledger:
             return write_enriched(job, source=source, ledger=ledger, destination=destination, limit=limit)
 
 
 def write_enriched(
-    job: Job, *, source: OpenSource, ledger: Ledger, destination: Destination, limit: int | None
+    job: Job, *, source: OpenSource, ledger: ReadableLedger, destination: Destination, limit: int | None
 ) -> int:
     """Write the enriched rows of a source that is open and checked; gives their number."""
     written = 0
@@ -48,7 +50,7 @@ def write_enriched(
 
 
 def enriched_batches(
-    job: Job, enrichment: Enrichment, *, source: OpenSource, ledger: Ledger, limit: int | None
+    job: Job, enrichment: Enrichment, *, source: OpenSource, ledger: ReadableLedger, limit: int | None
 ) -> Iterator[pa.RecordBatch]:
     """The enriched rows, some thousands at a time."""
     planner = planner_of(job)

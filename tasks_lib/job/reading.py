@@ -21,5 +21,5 @@ def open_to_read(path: Path) -> ReadableLedger:
     except LedgerInUse:
         client = reach(path)
         if client is None:
-            raise
+            return open_ledger(path, read_only=True)  # it may have ended at this very moment
         return DistantLedger(path, client.ask, close=client.close)

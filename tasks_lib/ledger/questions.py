@@ -71,19 +71,25 @@ class Questions:
             memory, threshold = self._before
             self._before = None
             connection = self._ledger.cursor()
-            connection.execute(f"set global checkpoint_threshold = '{threshold}'")
+            connection.execute(f"set global checkpoint_threshold = '{_as_it_was(threshold)}'")
             row = connection.execute("select current_setting('memory_limit')").fetchone()
             if row is None or abs(_mebibytes(str(row[0])) - _mebibytes(self._set or "0 MiB")) > 1.0:
                 return  # the writer has set another one meanwhile
             with suppress(
                 duckdb.OutOfMemoryException
             ):  # it could not be given back at once; the writer copes
-                connection.execute(f"set global memory_limit = '{memory}'")
+                connection.execute(f"set global memory_limit = '{_as_it_was(memory)}'")
 
 
 def _mebibytes(text: str) -> float:
     found = _MEMORY.fullmatch(text)
     return float(found[1]) * _MIB[found[2]] if found else 0.0
+
+
+def _as_it_was(text: str) -> str:
+    """A size that DuckDB will say in the same words: it cuts its digits off, and would shrink each time."""
+    number, _, unit = text.partition(" ")
+    return f"{float(number) + 0.05} {unit}"
 
 
 class Question:
@@ -138,7 +144,7 @@ class Question:
         try:
             with told(self._ledger.path), reports.told_of_question():
                 yield
-        except pa.ArrowException as error:  # what DuckDB says in the middle of a stream
+        except (pa.ArrowException, OSError) as error:  # what DuckDB says in the middle of a stream
             raise LedgerError(f"{self._ledger.path}: {error}") from error
 
     def interrupt(self) -> None:
@@ -166,18 +172,16 @@ class Question:
                 yield ROWS, connection.execute(text).to_arrow_reader(_AT_A_TIME)
             case "batches":
                 latest = "from batch_summary order by started_at desc limit $1"
-                yield ROWS, connection.execute(latest, [int(asked.get("limit", 20))]).to_arrow_reader()
+                yield ROWS, connection.execute(latest, [_number(asked, "limit")]).to_arrow_reader()
             case "report":
-                since = asked.get("since")
-                when = datetime.fromisoformat(since) if isinstance(since, str) else None
-                yield ROWS, reports.report(connection, _text(asked, "name"), since=when).to_reader()
+                since = _moment(asked, "since")
+                yield ROWS, reports.report(connection, _text(asked, "name"), since=since).to_reader()
             case "show":
                 run, attempts = reports.run_and_attempts(connection, _text(asked, "id"))
                 yield RUN, run.to_reader()
                 yield ATTEMPTS, attempts.to_reader()
             case "results":
-                identities = [str(one) for one in asked.get("identities", ())]
-                yield ROWS, results_table(results(connection, identities)).to_reader()
+                yield ROWS, results_table(results(connection, _texts(asked, "identities"))).to_reader()
             case other:
                 raise LedgerError(f"a ledger knows no question of the kind {other!r}.")
 
@@ -187,6 +191,30 @@ def _text(question: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise LedgerError(f"this question needs {name!r}.")
     return value
+
+
+def _texts(question: Mapping[str, Any], name: str) -> list[str]:
+    values = question.get(name)
+    if not isinstance(values, list) or any(not isinstance(value, str) for value in values):
+        raise LedgerError(f"this question needs {name!r}.")
+    return values
+
+
+def _number(question: Mapping[str, Any], name: str) -> int:
+    value = question.get(name)
+    if not isinstance(value, int) or value < 0:
+        raise LedgerError(f"this question needs {name!r}.")
+    return value
+
+
+def _moment(question: Mapping[str, Any], name: str) -> datetime | None:
+    value = question.get(name)
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(_text(question, name))
+    except ValueError:
+        raise LedgerError(f"{value!r} is no date or time.") from None
 
 
 _COLUMNS = tuple(field.name for field in fields(StoredResult))
