@@ -42,6 +42,7 @@ class Setting:
     """The server's settings, in the base URL."""
     per_minute: int | None = None
     as_it_comes: bool = False
+    """Without what would be set for it; see System."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

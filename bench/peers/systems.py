@@ -21,6 +21,8 @@ class System:
     """How it is told a limit of requests a minute; None if it knows none."""
     waits_its_own: str | None = None
     """What is set for it, other than the default, so that it survives 429s in time."""
+    paces_its_own: str | None = None
+    """What is set for it, other than the default, so that it keeps a limit of requests a minute."""
     recovers: str | None = None
     """By what it knows the answers of a run that died; None if it keeps nothing."""
 
@@ -43,6 +45,7 @@ SYSTEMS = (
         requirements=_peer("async-batch-llm"),
         limit="max_requests_per_minute",
         waits_its_own="a cooldown of 1 s and no slow start in place of 300 s and 50 slow items",
+        paces_its_own="a burst of 1 s of its limit in place of a full minute of it",
         recovers="its SQLite store",
     ),
     System(

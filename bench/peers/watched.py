@@ -64,18 +64,24 @@ def watch(
             start_new_session=True,
         )
         end: End | None = None
-        while True:
-            gone, status, usage = os.wait4(child.pid, os.WNOHANG)
-            if gone:
-                break
-            peak = max(peak, _peak_of(child.pid))
-            if end is None and kill_when is not None and kill_when():
-                end = End.KILLED
-            elif end is None and time.perf_counter() - began > limit:
-                end = End.LATE
-            if end is not None:
+        gone = 0
+        try:
+            while True:
+                gone, status, usage = os.wait4(child.pid, os.WNOHANG)
+                if gone:
+                    break
+                peak = max(peak, _peak_of(child.pid))
+                if end is None and kill_when is not None and kill_when():
+                    end = End.KILLED
+                elif end is None and time.perf_counter() - began > limit:
+                    end = End.LATE
+                if end is not None:
+                    os.killpg(child.pid, signal.SIGKILL)
+                time.sleep(_LOOKS_EVERY)
+        finally:
+            if not gone:  # whoever watches was interrupted
                 os.killpg(child.pid, signal.SIGKILL)
-            time.sleep(_LOOKS_EVERY)
+                child.wait()
         seconds = time.perf_counter() - began
     child.returncode = os.waitstatus_to_exitcode(status)
     if end is None or child.returncode >= 0:  # it may have ended by itself a moment before it was killed

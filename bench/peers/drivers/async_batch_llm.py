@@ -1,7 +1,8 @@
 """async-batch-llm: `process_prompts` over its SQLite store, which is what lets it resume.
 
 The default cooldown after a 429 is 300 s, of which Retry-After is only the floor, and then a slow start;
-unless the order wants it as it comes, it is given a cooldown of 1 s and no slow start.
+unless the order wants it as it comes, it is given a cooldown of 1 s and no slow start. By
+default its first minute may see twice its limit, too; it is given a burst of a second.
 """
 
 import asyncio
@@ -57,6 +58,7 @@ def run(order: Order) -> int:
     config = ProcessorConfig(
         concurrency=order.in_flight,
         max_requests_per_minute=order.per_minute,
+        quota_burst_seconds=1 if order.per_minute and not order.as_it_comes else None,
         retry=RetryConfig(max_attempts=order.tries),
         rate_limit=RateLimitConfig() if order.as_it_comes else quick,
     )
