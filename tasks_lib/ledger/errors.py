@@ -116,8 +116,8 @@ def _translated(error: duckdb.Error, path: Path) -> LedgerError:
             )
         return LedgerError(
             f"the log {log} is damaged in its middle, at byte {damaged}: what was committed after that "
-            "cannot be read. Put a copy of both files in their place; or go on with what was committed before, "
-            f"with `truncate -s {damaged} {log}`."
+            "cannot be read. Put a copy of both files in their place; or go on with what was committed "
+            f"before, with `truncate -s {damaged} {log}`."
         )
     if isinstance(error, duckdb.IOException | duckdb.SerializationException | duckdb.InternalException):
         return LedgerError(

@@ -1,7 +1,7 @@
 """A write-ahead log whose end was torn: its machine lost power while a commit was on its way to the disk.
 
 A commit counts once it was synced, so what is torn was never told to anybody. DuckDB passes over a log that
-ends too soon, but refuses one that goes on with what is no entry, such as the zeros that a file system leaves.
+ends too soon, but refuses one that goes on with what is no entry, such as zeros that a file system leaves.
 """
 
 import mmap
