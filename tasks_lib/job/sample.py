@@ -179,7 +179,14 @@ class Sampling:
     async def run(self, tally: Tally, stop: Stop) -> Summary:
         """Ask the rows; those that somebody else had answered meanwhile are skipped."""
         with open_ledger(self._setup.job.ledger) as ledger:
-            batch = Batch(self._setup, ledger=ledger, tally=tally, stop=stop, heard=self._hear)
+            batch = Batch(
+                self._setup,
+                ledger=ledger,
+                tally=tally,
+                stop=stop,
+                heard=self._hear,
+                retry_poisoned=self._options.retry_poisoned,
+            )
             stretches = Stretches(
                 (list(rows) for rows in _in_chunks(self._rows)),
                 planner=planner_of(self._setup.job),
