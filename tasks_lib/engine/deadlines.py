@@ -12,9 +12,9 @@ class Deadline:
 
     __slots__ = ("_before", "_cancelled", "_task", "due")
 
-    def __init__(self, due: float) -> None:
+    def __init__(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
         """Of the task that makes it."""
-        task = asyncio.current_task()
+        task = asyncio.current_task(loop)  # told the loop, it looks nothing up
         assert task is not None, "made within a task"  # noqa: S101  # tells mypy
         self.due = due
         self._task = task
@@ -53,7 +53,7 @@ class Deadlines:
         """The deadline of the call that the current task begins now."""
         loop = asyncio.get_running_loop()
         due = loop.time() + self._seconds
-        deadline = Deadline(due)
+        deadline = Deadline(due, loop)
         self._open[deadline] = None
         if self._timer is None:
             self._timer = loop.call_at(due, self._look, due)

@@ -20,6 +20,7 @@ from wreq.runtime import Runtime
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.provider import Route, Timeouts
 from tasks_lib.engine.deadlines import Deadlines
+from tasks_lib.engine.open_files import allow_many_open_files
 from tasks_lib.engine.pool_errors import POOL_ERRORS, failure_of
 from tasks_lib.providers.protocol import Request, Response
 
@@ -56,6 +57,7 @@ class PooledTransport:
         Raises:
             ValueError: the route's CA bundle or proxy cannot be used; the text shows no password.
         """
+        allow_many_open_files()  # a connection is one, and there are as many as calls in flight
         self._total = timeouts.total
         self._deadlines = Deadlines(timeouts.total)
         self._client = _client(timeouts, route or Route())

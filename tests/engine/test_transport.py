@@ -365,6 +365,38 @@ async def test_an_address_that_is_none_is_refused_without_its_password():
     assert raised.value.__suppress_context__
 
 
+MANY_CALLS = """
+import asyncio
+import resource
+from tasks_lib.domain.provider import Timeouts
+from tasks_lib.engine.transport import PooledTransport
+from tasks_lib.providers.protocol import Request
+from tests.engine.loopback import loopback
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+async def main():
+    async with loopback() as server, PooledTransport(Timeouts()) as pool:
+        request = Request(method="POST", url=f"{server.url}/slow", headers={})
+        calls = [asyncio.create_task(pool.send(request)) for _ in range(100)]
+        await server.many.wait()
+        print(server.connections)
+        for call in calls:
+            call.cancel()
+        await asyncio.wait(calls)
+
+asyncio.run(main())
+"""
+
+
+def test_a_low_limit_of_open_files_is_raised():
+    """A hundred calls go out at once from a process that was allowed 64 open files."""
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_CALLS], cwd=ROOT, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"100\n", b"")
+
+
 USES_THE_POOL = """
 import asyncio
 from tasks_lib.domain.provider import Timeouts
