@@ -26,6 +26,7 @@ _OPTION_OF = {
     "max_cost_per_group": "--max-cost-per-group",
     "max_cost_per_day": "--max-cost-per-day",
     "on_ambiguous": "--on-ambiguous",
+    "workers": "--workers",
 }
 _STYLES = {Outcome.COMPLETED: "bold green", Outcome.COMPLETED_WITH_FAILURES: "bold yellow"}
 _LONGEST_REASON = 300

@@ -15,6 +15,7 @@ from tasks_lib.configs.fields import (
     Seconds,
     Text,
     Tries,
+    Workers,
     kind_of,
 )
 from tasks_lib.configs.task_file import ModelName
@@ -158,6 +159,9 @@ class JobFile(Keys):
     )
     revision: Text | None = Field(
         default=None, description="Tag of the one revision to use; by default all, by their weights"
+    )
+    workers: Workers = Field(
+        default=1, description="Processes that make the calls, where one core is not enough for them"
     )
     identical_rows: Literal["once", "each"] = Field(
         default="once",

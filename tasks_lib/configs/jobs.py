@@ -273,6 +273,7 @@ def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> 
         expected=file.expected,
         revision_tag=file.revision,
         seed=file.seed or task.name,
+        workers=file.workers,
         identical_rows=file.identical_rows,
     )
     return replace(job, definition=definition_of(job))

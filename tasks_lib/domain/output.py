@@ -77,6 +77,10 @@ class Output:
             raise ValueError(f"not a JSON Schema: {_first_line(error)}") from error
         return cls(modality=modality, schema=schema, validator=validator)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A compiled schema cannot be sent to another process; there it is compiled again."""
+        return (Output.of, (self.modality, self.schema))
+
 
 def judge(output: Output, reply: Reply) -> Answer | Failure:
     """The answer that a reply holds, or why it holds none, in words short enough to send back."""

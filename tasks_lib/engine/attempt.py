@@ -22,7 +22,7 @@ from tasks_lib.domain.worst import worst_cost
 from tasks_lib.engine.exchange import have
 from tasks_lib.engine.forecast import Forecast, Likely
 from tasks_lib.engine.gate import Gate
-from tasks_lib.engine.money import Money, Reserved, Scope, Spent
+from tasks_lib.engine.money import Purse, Reserved, Scope, Spent
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.engine.window import Passed
 from tasks_lib.providers.protocol import Transport, WireProtocol
@@ -68,7 +68,7 @@ class Caller:
         accounts: Mapping[str, Account],  # by the provider's name
         prices: Mapping[Model, PriceList | None],
         stop: Stop,
-        money: Money | None,
+        money: Purse | None,
         now: Callable[[], datetime],
         sleeping: Callable[[], AbstractContextManager[None]],  # entered by who only waits
         began: Callable[[Plan], None],  # told before the first call for a row

@@ -59,6 +59,12 @@ class Feed:
         """The next plan, or None at the end."""
         return self._ready.popleft() if self._ready or await self.has_any() else None
 
+    async def draw_some(self, most: int) -> Sequence[Plan]:
+        """At least one plan and at most so many, of those that are there; none at the end."""
+        if not await self.has_any():
+            return ()
+        return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
+
     async def _fetch_ahead(self) -> None:
         while (stretch := await self._fetch()) is not None:
             if stretch:

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from enum import Enum
+from typing import Protocol
 
 import anyio
 
 _NOTHING = Decimal(0)
+_SMALLEST = Decimal("0.000001")
 
 
 class Scope(Enum):
@@ -22,8 +24,8 @@ class Scope(Enum):
 class Spent(Exception):
     """A budget does not hold another call, and none under way may give anything back."""
 
-    def __init__(self, budget: "Budget") -> None:
-        super().__init__(budget.exhausted)
+    def __init__(self, budget: "Budget", *, reason: str | None = None) -> None:
+        super().__init__(reason or budget.exhausted)
         self.budget = budget
 
 
@@ -71,6 +73,22 @@ class Sums:
     day: Decimal | None = None  # for the ledger, on a day of UTC
     spent_today: Decimal = _NOTHING  # by earlier batches
     today: Callable[[], date] = field(default=lambda: datetime.now(UTC).date())
+
+
+class Purse(Protocol):
+    """Where money for calls comes from."""
+
+    async def reserve(self, worst: Decimal, *, group: str | None) -> Reserved:
+        """Set aside what a call of a reporting group can cost.
+
+        Raises:
+            Spent: it cannot be had.
+        """
+        ...
+
+    def settle(self, reserved: Reserved, cost: Decimal | None) -> None:
+        """Give back what was set aside, and count what the call did cost; None: nobody knows."""
+        ...
 
 
 class Money:
@@ -128,6 +146,24 @@ class Money:
             one.reserved -= reserved.worst
             one.spent += reserved.worst if cost is None else cost
         self._settled.set()
+
+    def lease(self, worst: Decimal, *, among: int) -> Reserved:
+        """Set a part aside for one of so many who spend it elsewhere: at least the worst case of a call.
+
+        The parts become smaller as the money does, so that in the end little lies idle with others.
+
+        Raises:
+            Spent: there is not so much left.
+        """
+        budgets = self._of(None)
+        full = next((one for one in budgets if not one.holds(worst)), None)
+        if full is not None:
+            raise Spent(full)
+        left = min(one.most - one.spent - one.reserved for one in budgets)
+        part = max(worst, (left / (2 * among)).quantize(_SMALLEST, ROUND_DOWN))
+        for one in budgets:
+            one.reserved += part
+        return Reserved(worst=part, budgets=budgets)
 
     def change(self, *, batch: Decimal | None, spent: Decimal) -> None:
         """Have another limit for the batch; `spent` counts if there was none before."""

@@ -21,7 +21,7 @@ from tasks_lib.domain.pricing import PriceList
 from tasks_lib.domain.run import Attempt, Status, TaskRun, conclude, conclude_joined
 from tasks_lib.domain.task import Model
 from tasks_lib.engine.attempt import Account, Caller
-from tasks_lib.engine.money import Money
+from tasks_lib.engine.money import Purse
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.engine.watch import RowWatch, Unwatched
 
@@ -54,7 +54,7 @@ class Engine:
         prices: Mapping[Model, PriceList | None],
         record: Record,
         stop: Stop,
-        money: Money | None = None,
+        money: Purse | None = None,
         joins: bool = True,
         watch: RowWatch | None = None,
         now: Callable[[], datetime] = utc_now,

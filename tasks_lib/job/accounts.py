@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import anyio
@@ -17,11 +17,36 @@ from tasks_lib.engine.border import OverHttpx
 from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.shared import NotShared, SharedAccount, join_account
 from tasks_lib.engine.transport import PooledTransport
-from tasks_lib.job.checks import LOCAL
-from tasks_lib.job.setup import Setup
+from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.local import LOCAL_BASE_URL, LocalTransport, local_model, local_servers
 from tasks_lib.providers.openai import OpenAI
 from tasks_lib.providers.protocol import Transport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Which of several workers this is."""
+
+    number: int  # from 0
+    of: int
+
+    def of_number(self, whole: int | None) -> int | None:
+        """This one's part; all parts together make the whole, if it is no less than the workers are."""
+        if whole is None:
+            return None
+        return max(1, whole * (self.number + 1) // self.of - whole * self.number // self.of)
+
+    def of_all(self, limits: Limits) -> Limits:
+        """This one's part of what is counted by the minute or day, where processes cannot count together."""
+        return replace(
+            limits,
+            requests_per_minute=self.of_number(limits.requests_per_minute),
+            tokens_per_minute=self.of_number(limits.tokens_per_minute),
+            input_tokens_per_minute=self.of_number(limits.input_tokens_per_minute),
+            output_tokens_per_minute=self.of_number(limits.output_tokens_per_minute),
+            requests_per_day=self.of_number(limits.requests_per_day),
+            tokens_per_day=self.of_number(limits.tokens_per_day),
+        )
 
 
 @asynccontextmanager
@@ -30,11 +55,13 @@ async def open_accounts(
     *,
     transport: httpx.AsyncBaseTransport | None = None,
     warn: Callable[[str], None] | None = None,
+    part: Part | None = None,
 ) -> AsyncIterator[Mapping[str, Account]]:
     """The accounts of every provider that the job calls, by name; a transport given stands for all networks.
 
     Local servers are started here, and are gone on the way out. Limits are kept together with whatever other
-    process of this user calls the same account; `warn` is told where they cannot be.
+    process of this user calls the same account; `warn` is told where they cannot be. One of several workers
+    opens its part of them.
     """
     secrets = setup.secrets()
     async with AsyncExitStack() as stack:
@@ -47,7 +74,7 @@ async def open_accounts(
             else:
                 route = route_for(provider, setup.environment.variables)
                 pool = await stack.enter_async_context(PooledTransport(provider.timeouts, route=route))
-            limits = limits_for(provider, setup.job.limits)
+            limits = limits_for(provider, setup.job.limits, part)
             if provider.protocol == LOCAL and transport is None:
                 model = next(model for model in setup.models if model.provider == name)
                 servers = await stack.enter_async_context(
@@ -64,6 +91,8 @@ async def open_accounts(
                 shared = _shared(setup, provider, key, warn)
                 if shared is not None:
                     stack.callback(shared.close)
+                elif part is not None:
+                    limits = part.of_all(limits)
             accounts[name] = Account(
                 provider=provider,
                 protocol=OpenAI(provider, key),
@@ -94,9 +123,20 @@ def _shared(
         return None
 
 
-def limits_for(provider: Provider, job: Limits) -> Limits:
-    """The tighter of the provider's and the job's limit, each for itself."""
-    return Limits(
+def at_once(setup: Setup, accounts: Mapping[str, Account]) -> int:
+    """How many rows may be under way: as many as the primaries' accounts let in."""
+    primaries = {revision.models[0].model.provider for revision in setup.job.task.revisions}
+    return sum(accounts[name].gate.most_in_flight for name in primaries)
+
+
+def group_rows(rows_at_once: int) -> int:
+    """Rows that are worth a commit: few enough that others are still under way while it is made."""
+    return max(1, min(100, rows_at_once // 2))
+
+
+def limits_for(provider: Provider, job: Limits, part: Part | None = None) -> Limits:
+    """The tighter of the provider's and the job's limit, each for itself; of calls in flight one's part."""
+    limits = Limits(
         requests_per_minute=_tighter(provider.limits.requests_per_minute, job.requests_per_minute),
         tokens_per_minute=_tighter(provider.limits.tokens_per_minute, job.tokens_per_minute),
         input_tokens_per_minute=_tighter(
@@ -109,6 +149,7 @@ def limits_for(provider: Provider, job: Limits) -> Limits:
         tokens_per_day=_tighter(provider.limits.tokens_per_day, job.tokens_per_day),
         in_flight=_tighter(provider.limits.in_flight, job.in_flight),
     )
+    return limits if part is None else replace(limits, in_flight=part.of_number(limits.in_flight))
 
 
 def _tighter(one: int | None, other: int | None) -> int | None:

@@ -21,7 +21,7 @@ from tasks_lib.engine.feed import Feed, Fetch
 from tasks_lib.engine.money import Money, Sums
 from tasks_lib.engine.run import Engine, utc_now
 from tasks_lib.engine.stop import Stop, Why
-from tasks_lib.job.accounts import open_accounts
+from tasks_lib.job.accounts import at_once, group_rows, open_accounts
 from tasks_lib.job.accuracy import accuracy_of
 from tasks_lib.job.books import Books, ChunkWatch
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
@@ -33,6 +33,7 @@ from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.tally import Outcome, Summary, Tally
 from tasks_lib.job.telemetry import telemetry_of
 from tasks_lib.job.watch import UnderWayWatch
+from tasks_lib.job.workers.fleet import Fleet
 from tasks_lib.ledger import Ledger, LedgerError, LedgerWriter, open_ledger, open_writer
 from tasks_lib.ledger.under_way import companies_at_deaths, find_deaths, rows_under_way
 from tasks_lib.rows import OpenSource, open_source
@@ -187,21 +188,39 @@ class Batch:
         async with Feed(fetch) as feed:
             if not await feed.has_any():
                 return  # without having opened an account or started a local model
-            async with (
-                open_accounts(self._setup, transport=transport, warn=self.tally.warnings.append) as accounts,
-                open_writer(
-                    self._ledger,
+            if self._setup.job.workers > 1 and transport is None and not self.suspects.any:
+                fleet = Fleet(
+                    self._setup,
+                    ledger=self._ledger,
                     batch_id=self.id,
-                    on_commit=self.books.committed,
-                    group_rows=lambda: group_rows(at_once(self._setup, accounts)),
-                ) as writer,
-            ):
-                engine = self._engine(accounts, writer, watch)
-                for account in accounts.values():
-                    account.gate.on_change = engine.grow
-                draw = partial(self.suspects.drawn, feed.draw)
-                await engine.run(draw, at_once=lambda: at_once(self._setup, accounts))
+                    books=self.books,
+                    stop=self.stop,
+                    money=self._money(),
+                )
+                await fleet.run(feed)
+                self.tally.warnings.extend(fleet.warnings)
+            else:
+                await self._run_here(feed, transport, watch)
             await self.books.close()
+
+    async def _run_here(
+        self, feed: Feed, transport: httpx.AsyncBaseTransport | None, watch: UnderWayWatch
+    ) -> None:
+        """Run the rows in this process."""
+        async with (
+            open_accounts(self._setup, transport=transport, warn=self.tally.warnings.append) as accounts,
+            open_writer(
+                self._ledger,
+                batch_id=self.id,
+                on_commit=self.books.committed,
+                group_rows=lambda: group_rows(at_once(self._setup, accounts)),
+            ) as writer,
+        ):
+            engine = self._engine(accounts, writer, watch)
+            for account in accounts.values():
+                account.gate.on_change = engine.grow
+            draw = partial(self.suspects.drawn, feed.draw)
+            await engine.run(draw, at_once=lambda: at_once(self._setup, accounts))
 
     def _engine(self, accounts: Mapping[str, Account], writer: LedgerWriter, watch: UnderWayWatch) -> Engine:
         async def record(task_run: TaskRun) -> None:
@@ -294,17 +313,6 @@ class Batch:
             reason=reason,
             seconds=monotonic() - self._began,
         )
-
-
-def at_once(setup: Setup, accounts: Mapping[str, Account]) -> int:
-    """How many rows may be under way: as many as the primaries' accounts let in."""
-    primaries = {revision.models[0].model.provider for revision in setup.job.task.revisions}
-    return sum(accounts[name].gate.most_in_flight for name in primaries)
-
-
-def group_rows(rows_at_once: int) -> int:
-    """Rows that are worth a commit: few enough that others are still under way while it is made."""
-    return max(1, min(100, rows_at_once // 2))
 
 
 def sole_cause(error: BaseException) -> BaseException:

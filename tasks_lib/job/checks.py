@@ -6,11 +6,9 @@ from tasks_lib.domain.job import Job
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.plan import LONGEST_LABEL, LONGEST_METADATA, Planner
 from tasks_lib.domain.template import Template
-from tasks_lib.job.setup import Setup
+from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.local import local_model
 from tasks_lib.rows import OpenSource, check_output
-
-LOCAL = "local"  # the protocol of models that this machine runs
 
 
 def check_before_rows(setup: Setup) -> None:

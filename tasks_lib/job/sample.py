@@ -19,9 +19,9 @@ from tasks_lib.engine.forecast import CHARACTERS_A_TOKEN
 from tasks_lib.engine.stop import Stop
 from tasks_lib.job.accounts import limits_for
 from tasks_lib.job.batch import CHUNK_ROWS, Batch
-from tasks_lib.job.checks import LOCAL, planner_of
+from tasks_lib.job.checks import planner_of
 from tasks_lib.job.intervals import Estimate, rest_of, share_of
-from tasks_lib.job.setup import Setup
+from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.tally import Summary, Tally
 from tasks_lib.ledger import open_ledger

@@ -20,6 +20,8 @@ from tasks_lib.domain.pricing import PriceList
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.task import Model, Task
 
+LOCAL = "local"  # the protocol of models that this machine runs
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
@@ -123,6 +125,7 @@ def models_of(task: Task) -> tuple[Model, ...]:
 def _checked(setup: Setup) -> Setup:
     """The setup, if its limits can be kept; a money limit that cannot is refused, not half kept."""
     prices = setup.price_lists()
+    _check_workers(setup)
     if not setup.job.limits.limit_money:
         return setup
     limit = _money_limit(setup.job.limits)
@@ -146,3 +149,28 @@ def _money_limit(limits: Limits) -> str:
     """The key of the first limit in dollars that is set."""
     keys = ("max_cost", "max_cost_per_group", "max_cost_per_day")
     return next(key for key in keys if getattr(limits, key) is not None)
+
+
+def _check_workers(setup: Setup) -> None:
+    """Refuse several processes where they could not do what one does."""
+    job = setup.job
+    if job.workers == 1:
+        return
+    if setup.path is None:
+        raise Mistake("workers: several processes need a job in a file, which each of them reads")
+    if job.limits.max_cost_per_group is not None:
+        raise Mistake(
+            "limits.max_cost_per_group is kept by one process only. Take it away, or leave workers at 1."
+        )
+    if any(setup.provider(model).protocol == LOCAL for model in setup.models):
+        raise Mistake("workers: a local model uses all cores as it is. Leave workers at 1.")
+    in_flight = [limit for limit in (job.limits.in_flight, *_in_flight_of(setup)) if limit is not None]
+    if in_flight and min(in_flight) < job.workers:
+        raise Mistake(
+            f"workers: {job.workers} processes cannot share {min(in_flight)} calls in flight; "
+            "have as many workers at most."
+        )
+
+
+def _in_flight_of(setup: Setup) -> Sequence[int | None]:
+    return [setup.provider(model).limits.in_flight for model in setup.models]

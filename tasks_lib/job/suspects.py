@@ -34,6 +34,11 @@ class Suspects:
         """Of identities: at each of its deaths, how many rows were under way."""
         self._companies = companies
 
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return bool(self._companies)
+
     def sorted_out(self, plans: Sequence[Plan]) -> Sequence[Plan]:
         """Those of the plans to be run now; suspects are held back, and poisoned rows will not be asked."""
         if not self._companies:

@@ -2,12 +2,14 @@
 
 from tasks_lib.ledger.deaths import Death
 from tasks_lib.ledger.errors import LedgerError, LedgerInUse, LedgerTooNew, NotInLedger
+from tasks_lib.ledger.facts import Facts, facts_of, together
 from tasks_lib.ledger.ledger import Ledger, open_ledger
 from tasks_lib.ledger.results import StoredResult
 from tasks_lib.ledger.writer import LedgerWriter, open_writer
 
 __all__ = [
     "Death",
+    "Facts",
     "Ledger",
     "LedgerError",
     "LedgerInUse",
@@ -15,6 +17,8 @@ __all__ = [
     "LedgerWriter",
     "NotInLedger",
     "StoredResult",
+    "facts_of",
     "open_ledger",
     "open_writer",
+    "together",
 ]

@@ -39,10 +39,10 @@ _ours: set[Path] = set()
 class UnderWay:
     """The rows of one batch that are under way. To be used on one event loop."""
 
-    def __init__(self, ledger: Path, *, batch_id: str) -> None:
+    def __init__(self, ledger: Path, *, batch_id: str, worker: int | None = None) -> None:
         """Begin with none; where no file can be made, nothing is remembered and nothing else is different."""
         self._head = _HEAD.pack(_MAGIC, UUID(batch_id).bytes, os.getpid())
-        self._path = None if ledger == _IN_MEMORY else _path_of(ledger, batch_id)
+        self._path = None if ledger == _IN_MEMORY else _path_of(ledger, batch_id, worker)
         self._taken: dict[str, int] = {}  # task run -> where its slot begins
         self._blamed: set[str] = set()
         self._map = self._mapped(_FIRST_SLOTS)
@@ -166,9 +166,10 @@ def forget_under_way() -> None:
             path.unlink(missing_ok=True)
 
 
-def _path_of(ledger: Path, batch_id: str) -> Path:
+def _path_of(ledger: Path, batch_id: str, worker: int | None) -> Path:
     place = ledger.resolve()
-    return place.with_name(f"{place.name}.under-way-{batch_id}")
+    whose = batch_id if worker is None else f"{batch_id}-{worker}"  # who dies alone had no other's rows
+    return place.with_name(f"{place.name}.under-way-{whose}")
 
 
 def _left_beside(ledger: Path) -> list[Path]:

@@ -1,13 +1,23 @@
 """Task runs on their way into the ledger: buffered, and committed in groups by a task in the background."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import anyio
 from anyio import to_thread
 
 from tasks_lib.domain.run import TaskRun
-from tasks_lib.ledger.ledger import Ledger
+
+
+class Taker(Protocol):
+    """Takes task runs in and makes them durable: a ledger, or what stands for one in another process."""
+
+    def add(
+        self, task_runs: Sequence[TaskRun], *, batch_id: str, on_commit: Callable[[int], None] | None = None
+    ) -> None:
+        """Return once they can no longer be lost; called in a thread."""
+        ...
 
 
 class LedgerWriter:
@@ -15,7 +25,7 @@ class LedgerWriter:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: Taker,
         *,
         batch_id: str,
         on_commit: Callable[[int], None] | None,
@@ -114,7 +124,7 @@ class LedgerWriter:
 
 @asynccontextmanager
 async def open_writer(
-    ledger: Ledger,
+    ledger: Taker,
     *,
     batch_id: str,
     on_commit: Callable[[int], None] | None = None,

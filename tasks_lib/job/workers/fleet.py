@@ -1,0 +1,252 @@
+"""The batch's own side of its workers: plans go out, runs come back, and nothing else is done twice."""
+
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import anyio
+from anyio import to_thread
+from anyio.abc import Process, UNIXSocketStream
+
+from tasks_lib.domain.fingerprint import content_hash
+from tasks_lib.domain.job import Limits
+from tasks_lib.domain.plan import Plan
+from tasks_lib.engine.feed import Feed
+from tasks_lib.engine.money import Money, Reserved, Spent
+from tasks_lib.engine.stop import Stop
+from tasks_lib.job.books import Books
+from tasks_lib.job.setup import Setup
+from tasks_lib.job.workers.frames import (
+    Act,
+    Begin,
+    Channel,
+    Committed,
+    Done,
+    Drop,
+    Frame,
+    Gone,
+    Granted,
+    Halt,
+    Need,
+    Plans,
+    Want,
+)
+from tasks_lib.ledger import Facts, Ledger, LedgerError, together
+
+_PATIENCE = 30.0  # seconds in which a worker that was told to drop everything hands in what it has
+
+
+class WorkerDied(Exception):
+    """A worker ended without a word; what it had under way is asked again by the next batch."""
+
+
+@dataclass(slots=True)
+class _Arrived:
+    """Facts that wait for their commit."""
+
+    facts: Facts
+    durable: anyio.Event = field(default_factory=anyio.Event)
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class _Worker:
+    number: int
+    process: Process
+    channel: Channel
+    leases: list[Reserved] = field(default_factory=list)
+    gone: bool = False
+
+
+class Fleet:
+    """Runs a batch's rows in several processes."""
+
+    def __init__(
+        self, setup: Setup, *, ledger: Ledger, batch_id: str, books: Books, stop: Stop, money: Money | None
+    ) -> None:
+        """Nothing is started before `run`."""
+        self._setup = setup
+        self._ledger = ledger
+        self._batch_id = batch_id
+        self._books = books
+        self._stop = stop
+        self._money = money
+        self._workers: list[_Worker] = []
+        self._arrived: list[_Arrived] = []
+        self._committing = anyio.Lock(fast_acquire=True)
+        self.warnings: list[str] = []
+
+    async def run(self, feed: Feed) -> None:
+        """Run what the feed holds, until nothing is left or the stop is called.
+
+        Cancelling has the workers drop their calls; what they have made of them by then is committed.
+
+        Raises:
+            LedgerError: a commit failed; what was committed before stands.
+            WorkerDied: a worker was killed, or broke.
+        """
+        try:
+            for number in range(self._setup.job.workers):
+                self._workers.append(await self._started(number))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._tell_stop)
+                try:
+                    async with anyio.create_task_group() as serving:
+                        for worker in self._workers:
+                            serving.start_soon(self._serve, worker, feed)
+                except anyio.get_cancelled_exc_class():
+                    with anyio.move_on_after(_PATIENCE, shield=True):
+                        await self._drop(feed)
+                    raise
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                for worker in self._workers:
+                    await worker.channel.aclose()
+                    with anyio.move_on_after(_PATIENCE):
+                        await worker.process.wait()
+                    if worker.process.returncode is None:
+                        worker.process.kill()
+                        await worker.process.wait()
+
+    async def pause(self) -> None:
+        """Have no worker make a new call until `resume`."""
+        await self._tell_all(Act(paused=True))
+
+    async def resume(self) -> None:
+        """Have the workers go on."""
+        await self._tell_all(Act(paused=False))
+
+    async def change(self, limits: Limits) -> None:
+        """Have all workers together keep other limits."""
+        await self._tell_all(Act(limits=limits))
+
+    async def _started(self, number: int) -> _Worker:
+        setup = self._setup
+        assert setup.path is not None  # noqa: S101 - a setup of several workers has a file; see job.setup
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await anyio.open_process(
+                [sys.executable, "-m", "tasks_lib.job.workers.worker", str(theirs.fileno())],
+                stdin=None,
+                stdout=2,  # whatever a library has to say is not for the batch's own output
+                stderr=None,
+                pass_fds=(theirs.fileno(),),
+                env=dict(setup.environment.variables),
+            )
+        channel = Channel(await UNIXSocketStream.from_socket(ours))
+        await channel.send(
+            Begin(
+                job=setup.path.resolve(),
+                overrides=setup.overrides,
+                fingerprint=content_hash(setup.job.definition),
+                batch_id=self._batch_id,
+                number=number,
+                workers=setup.job.workers,
+                revision_ids=self._ledger.revision_ids(self._batch_id),
+                limits_money=self._money is not None,
+            )
+        )
+        return _Worker(number, process, channel)
+
+    async def _serve(self, worker: _Worker, feed: Feed) -> None:
+        """Heed what a worker says until it is gone."""
+        async with anyio.create_task_group() as tasks:
+            while not worker.gone:
+                try:
+                    frame = await worker.channel.receive()
+                except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError) as end:
+                    code = await worker.process.wait()
+                    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+                    raise WorkerDied(f"worker {worker.number + 1} {how}") from end
+                if isinstance(frame, Gone):
+                    self._settle(worker, frame)
+                elif isinstance(frame, Halt):
+                    self._stop.call(frame.why, frame.reason)
+                elif isinstance(frame, Done):  # now, so that books and commits keep one order
+                    for run in frame.counted:
+                        self._books.count(run)
+                    self._arrived.append(arrived := _Arrived(frame.facts))
+                    tasks.start_soon(self._commit, worker, frame, arrived)
+                else:
+                    tasks.start_soon(self._answer, worker, frame, feed)
+
+    async def _answer(self, worker: _Worker, frame: Frame, feed: Feed) -> None:
+        match frame:
+            case Want(most=most):
+                plans: Sequence[Plan] = ()
+                with self._stop.cuts_short():
+                    plans = await feed.draw_some(most)
+                await worker.channel.send(Plans(plans=() if self._stop.called else tuple(plans)))
+            case Need(worst=worst):
+                await worker.channel.send(self._granted(worker, worst))
+
+    def _granted(self, worker: _Worker, worst: Decimal) -> Granted:
+        assert self._money is not None  # noqa: S101 - without money to keep nobody asks for some
+        try:
+            lease = self._money.lease(worst, among=len(self._workers))
+        except Spent as spent:
+            return Granted(amount=Decimal(0), reason=str(spent))
+        worker.leases.append(lease)
+        return Granted(amount=lease.worst)
+
+    def _settle(self, worker: _Worker, gone: Gone) -> None:
+        """Take back what a worker has not spent."""
+        worker.gone = True
+        self.warnings.extend(warning for warning in gone.warnings if warning not in self.warnings)
+        unspent = gone.unspent
+        for lease in worker.leases:
+            back = min(lease.worst, max(unspent, Decimal(0)))
+            unspent -= back
+            if self._money is not None:
+                self._money.settle(lease, lease.worst - back)
+
+    async def _commit(self, worker: _Worker, done: Done, arrived: _Arrived) -> None:
+        """Commit what has arrived by now: while one commit is made, others share the next one."""
+        with anyio.CancelScope(shield=True):  # it is paid for
+            async with self._committing:
+                if not arrived.durable.is_set():
+                    await self._commit_arrived()
+            if arrived.error is None:
+                self._books.committed(len(done.counted))
+            for run in done.counted:
+                await self._books.count_down(run)
+            await worker.channel.send(Committed(number=done.number, error=arrived.error))
+        if arrived.error is not None:
+            raise LedgerError(arrived.error)
+
+    async def _commit_arrived(self) -> None:
+        taken, self._arrived = self._arrived, []
+        facts = together([one.facts for one in taken])
+        error: str | None = None
+        try:
+            await to_thread.run_sync(lambda: self._ledger.add_facts(facts, batch_id=self._batch_id))
+        except LedgerError as failed:
+            error = str(failed)
+        for one in taken:
+            one.error = error
+            one.durable.set()
+
+    async def _tell_stop(self) -> None:
+        """Tell all workers once the stop is called."""
+        with self._stop.cuts_short():
+            await anyio.sleep_forever()
+        assert self._stop.why is not None  # noqa: S101 - it was called
+        await self._tell_all(Halt(why=self._stop.why, reason=self._stop.reason or ""))
+
+    async def _tell_all(self, frame: Frame) -> None:
+        for worker in self._workers:
+            if not worker.gone:
+                try:
+                    await worker.channel.send(frame)
+                except anyio.BrokenResourceError:  # it died; who serves it will say so
+                    continue
+
+    async def _drop(self, feed: Feed) -> None:
+        await self._tell_all(Drop())
+        async with anyio.create_task_group() as serving:
+            for worker in self._workers:
+                if not worker.gone:
+                    serving.start_soon(self._serve, worker, feed)
