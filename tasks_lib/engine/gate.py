@@ -113,7 +113,8 @@ class Gate:
         self._wall = wall
         self._paused = False
         self._queue: deque[_Waiter] = deque()
-        self._why: str | None = None
+        self._why: str | None = None  # what keeps the first of the queue
+        self._head_until = math.inf  # when it is likely to be let in
         self._cells: Cells = shared.cells if shared is not None else private_cells()
         self._own_cells = private_cells() if shared is not None else self._cells
         self._seat = seat_at(shared.seat) if shared is not None else seat_at(0)
@@ -228,8 +229,12 @@ class Gate:
                     cells[TOLD_UNTIL] = max(cells[TOLD_UNTIL], until)
             if rates.closed_for:
                 self._close(rates.closed_for, now=now)
+            if cells[GENERATION] == self._generation:
+                return
+            self._configure()
         finally:
             self._unlock()
+        self._serve()
 
     def change(self, limits: Limits) -> None:
         """Keep other limits from now on.
@@ -258,7 +263,7 @@ class Gate:
             in_flight=self.in_flight,
             most_in_flight=self.most_in_flight,
             waiting=len(self._queue),
-            head_waits=0.0 if head is None else max(0.0, head.armed_until - now),
+            head_waits=0.0 if head is None else max(0.0, self._head_until - now),
             waits_for=None if head is None else self._why,
             paused=self._paused,
             closed_for=max(0.0, cells[CLOSED_UNTIL] - now),
@@ -283,7 +288,7 @@ class Gate:
                     self._queue.popleft()
                     self._serve()
                     return
-                waiter.armed_until = now + wait
+                waiter.armed_until = self._head_until = now + wait
             waiter.event = anyio.Event()
             with anyio.move_on_after(wait):
                 await waiter.event.wait()
@@ -296,7 +301,8 @@ class Gate:
             now = self._clock()
             wait = self._try(waiter, now=now)
             if wait:
-                if now + wait < waiter.armed_until - _NOTHING and waiter.event is not None:
+                self._head_until = now + wait
+                if self._head_until < waiter.armed_until - _NOTHING and waiter.event is not None:
                     waiter.event.set()
                 return
             queue.popleft()
