@@ -1,7 +1,7 @@
 """All benchmarks: `python -m bench [SECTION …]`, against a loopback server that is started for them.
 
-Sections: overhead, latency, rate, faults, crash; and peers, which is run only when it is named, since
-it makes virtual environments: `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
+Sections: overhead, latency, rate, adaptive, faults, crash; and peers, which is run only when it is named,
+since it makes virtual environments: `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
 `--url http://127.0.0.1:PORT` uses a server that runs already and speaks the same settings; `--quick` is for a
 look, not for a claim.
 """
@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
+from bench.adaptive import adaptive
 from bench.crash import crash
 from bench.faults import faults
 from bench.limits import latency, rate
@@ -21,7 +22,7 @@ from bench.overhead import overhead
 from bench.peers.run import NAMES, peers
 from tests.llmserver import Server, running_server
 
-SECTIONS = ("overhead", "latency", "rate", "faults", "crash")
+SECTIONS = ("overhead", "latency", "rate", "adaptive", "faults", "crash")
 APART = ("peers",)
 
 
@@ -65,6 +66,8 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         return latency(server, rows=2_000 if quick else 10_000)
     if section == "rate":
         return rate(server, per_minute=600, minutes=1.2 if quick else 2.5)
+    if section == "adaptive":
+        return adaptive(server, seconds=100 if quick else 180)
     if section == "faults":
         return faults(server, rows=2_000 if quick else 20_000)
     return crash(server, kills=3 if quick else 100, rows=3_000 if quick else 60_000)

@@ -195,14 +195,17 @@ class LearnedPace:
             brought = _brought(self._cuts)
             if len(self._cuts) < TRIAL and (len(self._cuts) < 2 or brought > 0.6 * self._brought):
                 return True
-            self.shaken = brought > self._brought
             self._cuts.clear()
+            self.shaken = brought > self._brought
             if self.shaken:
                 self._brought = brought
                 self.rate *= 1.5
-            else:
-                self._enough = min(2 * ENOUGH, self._enough + 2)
-            return self.shaken
+                return True
+            self._enough = min(2 * ENOUGH, self._enough + 2)
+            if brought < 0.6 * self._brought:
+                return False
+            self.rate /= 1.5
+            return True
         if len(self._cuts) < self._enough:
             return False
         cuts = list(self._cuts)

@@ -10,6 +10,7 @@ WORTH, WORTH_SURE = 0.35, 0.2  # growth must bring answers: at least this power 
 TEST = 1.45  # growth after which answers a second are compared
 FEWEST = 16  # answers whose rate is compared; fewer say too little
 SURE = 96  # so many say it surely
+FEWEST_UNJUDGED = 4  # the same, where no rates are compared
 STRIKES = 2  # rounds that must agree that more brings nothing
 FIRST_PATIENCE, MOST_PATIENCE = 2, 64  # rounds below a known ceiling before it is tried again
 REST = 12  # rounds until less is tried again, twice as many each time that it failed
@@ -26,8 +27,8 @@ class Less(NamedTuple):
 
 
 TRIES = (  # first by leaps, which few answers judge; a leap too far is followed by a shorter one
-    Less(4.0, 32, 0.3),
-    Less(2.0, 48, 0.25),
+    Less(4.0, 32, 0.15),
+    Less(2.0, 48, 0.2),
     Less(1.5, SURE, 0.15),
 )
 
@@ -56,9 +57,7 @@ class Room:
         self._factor = 2.0
         self._ceiling: int | None = None  # so many were refused
         self._patience = FIRST_PATIENCE
-        self._reference: tuple[int, float] | None = (
-            None  # calls in flight, and the answers a second they gave
-        )
+        self._reference: tuple[int, float] | None = None  # in flight, and answers a second
         self._strikes = 0
         self._trying_less: tuple[int, float] | None = None  # where to go back to
         self._rested = 0
@@ -126,7 +125,7 @@ class Room:
         self._cut_from = max(self._cut_from, self.limit)
         self.limit = max(1, min(self.limit, to))
         self.why = "429"
-        self._refused = True  # it says when it is too much: no answers a second need be compared for it
+        self._refused = True
         self._factor = GENTLE
         self._reference = self._trying_less = None
         self._rested = self._leap = 0
@@ -135,17 +134,21 @@ class Room:
 
     def _changed(self, *, before: int) -> None:
         """Count anew, once the calls are in that began before."""
-        fewest = (
-            TRIES[self._leap].answers
-            if self._trying_less
-            else 4
-            if self._refused and self.limit < 2 * FEWEST
-            else FEWEST
-        )
-        self._long = max(fewest, self.limit)
+        self._long = max(self._fewest(), self.limit)
         self._skip = before
         self._strikes = 0
         self.again()
+
+    def _fewest(self) -> int:
+        """Answers that make a round, however few may be in flight."""
+        if self._trying_less is not None:
+            return TRIES[self._leap].answers
+        return FEWEST_UNJUDGED if self._speaks else FEWEST
+
+    @property
+    def _speaks(self) -> bool:
+        """Whether the provider says by itself when it is too much, and few answers need be compared."""
+        return self._refused and self.limit < 2 * FEWEST
 
     def _round(self, rate: float) -> None:
         used = self.used
@@ -162,7 +165,7 @@ class Room:
 
     def _brings_more(self, rate: float) -> bool:
         """Whether what was added since the reference gave more answers a second; if not, give it back."""
-        if self._refused and self.limit < 2 * FEWEST:
+        if self._speaks:
             return True
         if self._reference is None:
             self._reference = (self.limit, rate)

@@ -33,13 +33,12 @@ class Provider:
 
     def __init__(
         self, *, rps=None, burst=None, tpm=None, most=None, slots=None, latency=0.1, sigma=0.0, noise=0.0,
-        retry_after="ceil", seed=1,
+        seed=1,
     ):  # fmt: skip
         self.requests = Bucket(rps, burst or rps) if rps else None
         self.tokens = Bucket(tpm / 60, tpm) if tpm else None
         self.most, self.slots, self.latency, self.sigma, self.noise = most, slots, latency, sigma, noise
-        self.retry_after = retry_after
-        self.random = random.Random(seed)
+        self.random = random.Random(seed)  # noqa: S311  # the same each time
         self.in_flight = 0
         self.free_at = [0.0] * slots if slots else None  # when each slot is done with what it was given
 
@@ -92,14 +91,14 @@ class Story:
 
 def lived(
     provider, *, seconds, sizes=lambda _: 100.0, way=0.001, changes=(), most=1000, demand=None, heed=True,
-    adaptive=None, trace=False,
+    adaptive=None,
 ):  # fmt: skip
     """Call as often as is allowed for so many seconds, as the gate does; `changes` are (moment, callable)."""
     adaptive = adaptive or Adaptive(now=0.0, most=most)
     story, events, number = Story(), [], 0
     now, closed_until, in_flight, calls = 0.0, 0.0, 0, 0
     changes = deque(changes)
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311  # the same each time
     while now < seconds:
         while changes and changes[0][0] <= now:
             changes.popleft()[1](now)
@@ -139,8 +138,6 @@ def lived(
             if heed:
                 closed_until = max(closed_until, now + asked)
             adaptive.ended(ticket, now=now, in_flight=in_flight, end=End.RATE_LIMITED)
-            if trace:
-                print(f"{now:8.3f} 429 n={ticket.in_flight} {adaptive.state()}")
         if not story.limits or story.limits[-1][1] != adaptive.limit:
             story.limits.append((now, adaptive.limit))
     return story

@@ -109,21 +109,24 @@ class Exchange:
         if settings.rps:
             depth, limit = settings.burst or max(1.0, settings.rps), settings.rps * 60
             rooms.append(account.bucket.take(now, rate=settings.rps, depth=depth, cost=1, limit=limit))
-            self._limits = limit_lines("requests", rooms[0])
+            self._limits = self._told("requests", rooms[0])
             if not rooms[0].taken:
                 return self._refuse(429, "e429_rps", "Too many requests a second.", wait=rooms[0].wait)
         if settings.rpm:
             rooms.append(account.window.take(now, limit=settings.rpm, seconds=settings.rpm_window))
-            self._limits = limit_lines("requests", min(rooms, key=lambda room: room.left))
+            self._limits = self._told("requests", min(rooms, key=lambda room: room.left))
             if not rooms[-1].taken:
                 return self._refuse(429, "e429_rpm", "Too many requests a minute.", wait=rooms[-1].wait)
         if settings.tpm:
             rate, cost = settings.tpm / 60, -(-self._wants.size // 4) + settings.out_tokens
             room = account.tokens.take(now, rate=rate, depth=settings.tpm, cost=cost, limit=settings.tpm)
-            self._limits += limit_lines("tokens", room)
+            self._limits += self._told("tokens", room)
             if not room.taken:
                 return self._refuse(429, "e429_tpm", "Too many tokens a minute.", wait=room.wait)
         return True
+
+    def _told(self, what: str, room: Room) -> str:
+        return limit_lines(what, room) if self._account.settings.tell else ""
 
     def _end(self) -> None:
         """Everything that happens after the latency."""

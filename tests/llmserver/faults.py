@@ -59,6 +59,7 @@ class Settings:
     rpm: int = _setting(0, "requests that any window of rpm_window may hold; 0 is off")
     rpm_window: float = _setting(60.0, "seconds of that window")
     tpm: float = _setting(0.0, "tokens a minute, a token bucket as deep as a minute; 0 is off")
+    tell: int = _setting(1, "0: no answer says anything of these limits but a 429's Retry-After")
     out_tokens: int = _setting(8, "answer tokens that tpm reserves for a request")
     max_inflight: int = _setting(0, "more requests at once than this get a 429; 0 is off")
     strict_ra: int = _setting(0, "1: a row that comes back too early gets another 429")

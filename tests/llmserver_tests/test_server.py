@@ -213,6 +213,14 @@ def test_a_rate_limit_of_requests_a_minute(server):
     assert (server.busiest(60), server.busiest(0.000_001)) == (5, 1)
 
 
+def test_limits_that_nobody_is_told(server):
+    """With tell=0 they hold, and no header speaks of them but the wait of a 429."""
+    answers = [post(server, body_of(row), "rps=0.01,burst=1,tpm=6000,tell=0") for row in range(2)]
+    assert [status for status, _, _ in answers] == [200, 429]
+    assert not [name for _, headers, _ in answers for name in headers if "ratelimit" in name.lower()]
+    assert answers[1][1]["Retry-After"]
+
+
 def test_a_bucket_of_requests_and_of_tokens(server):
     """Both buckets refuse what is beyond their depth, each under its own name."""
     assert [post(server, body_of(row), "rps=0.01,burst=2")[0] for row in range(3)] == [200, 200, 429]
