@@ -22,7 +22,9 @@ def asked(*arguments: str) -> str:
 
 def test_the_commands() -> None:
     """These are the commands, in the order in which somebody needs them."""
-    assert COMMANDS == ["init", "plan", "run", "status", "show", "report", "sql", "export", "schema"]
+    assert " ".join(COMMANDS) == (
+        "init plan run top pause resume cancel limits status show report sql export schema"
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,10 +1,7 @@
 """Reading a ledger that another process writes to, and what is left when that process is killed."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -16,25 +13,7 @@ from tasks_lib.ledger import LedgerInUse, open_ledger
 from tasks_lib.ledger.distant import DistantLedger
 from tasks_lib.live import notice_path, reach
 from tests.ledger.builders import begin, runs
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@contextmanager
-def held(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that writes to the ledger."""
-    command = [sys.executable, "-m", "tests.live.child", str(path)]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "ready\n"
-            yield child
-        finally:
-            assert child.stdin is not None
-            child.stdin.close()
-            child.wait(timeout=30)
+from tests.live.held import held
 
 
 @pytest.fixture(scope="module")
