@@ -31,6 +31,10 @@ check: install  ## style, types, and the arrows between the rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+crash: install  ## what happens to machines: poisoned rows, full disks, sleep, a hundred kills; ten minutes
+	$(BIN)/python -m pytest -m crash
+	$(BIN)/python -m bench crash
+
 bench: install  ## speed, memory and waste, beside the bare transport in the same run
 	$(BIN)/python -m bench
 

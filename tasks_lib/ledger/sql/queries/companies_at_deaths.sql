@@ -1,10 +1,15 @@
 -- Of each row that was under way when a process died, and was not answered since: at each death, how many rows were?
-select identity, list(company order by found_at, batch_id) as companies
-from (select *, count(*) over (partition by batch_id) as company from deaths) as died
-where not exists (
+-- The runs are read once, and only those of rows that died are kept.
+with answered as (
+    select identity, max(modified_at) as last_at
     from task_runs
-    where task_runs.identity = died.identity
-      and task_runs.status = 'completed'
-      and task_runs.modified_at > died.found_at
+    where identity in (select identity from deaths)
+      and status = 'completed'
+    group by identity
 )
-group by identity;
+select died.identity, list(died.company order by died.found_at, died.batch_id) as companies
+from (select *, count(*) over (partition by batch_id) as company from deaths) as died
+left join answered on answered.identity = died.identity
+where answered.last_at is null
+   or answered.last_at <= died.found_at
+group by died.identity;
