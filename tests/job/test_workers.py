@@ -1,0 +1,170 @@
+"""Several processes make a batch's calls, and all else is as with one."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import duckdb
+import pytest
+
+from bench.project import make_project
+from tasks_lib.configs import Environment
+from tasks_lib.domain.mistake import Mistake
+from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.job.batch import run_batch
+from tasks_lib.job.setup import Setup, load_setup
+from tasks_lib.job.tally import Outcome, Summary, Tally
+from tasks_lib.job.workers.fleet import WorkerDied
+from tests.llmserver import Server, running_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running_server() as started:
+        yield started
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def setup_for(folder: Path, server: Server, *, rows: int, in_flight: int = 16, **overrides: object) -> Setup:
+    server.reset()
+    job = make_project(folder, base_url=server.base_url(lat=20), rows=rows, in_flight=in_flight)
+    return load_setup(job, environment=Environment.from_os(), overrides={"workers": 2, **overrides})
+
+
+def rows_in(ledger: Path) -> Counter[str]:
+    """How often each row has an answer."""
+    with duckdb.connect(str(ledger), read_only=True) as connection:
+        found = connection.execute("select row_key from task_runs where status = 'completed'").fetchall()
+    return Counter(key for (key,) in found)
+
+
+@pytest.mark.anyio
+async def test_two_workers_answer_every_row_once(tmp_path: Path, server: Server) -> None:
+    """Every row is answered and billed once, the output is whole, and a second run makes no call."""
+    setup = setup_for(tmp_path, server, rows=600)
+    summary = await run_batch(setup)
+    assert (summary.outcome, summary.completed, summary.calls) == (Outcome.COMPLETED, 600, 600)
+    assert server.stats()["billed"] == 600
+    assert set(rows_in(setup.job.ledger).values()) == {1}
+    again = await run_batch(setup)
+    assert (again.skipped, again.calls, server.stats()["billed"]) == (600, 0, 600)
+
+
+@pytest.mark.anyio
+async def test_workers_share_the_calls_in_flight(tmp_path: Path, server: Server) -> None:
+    """Both together never have more calls in flight than one might have."""
+    await run_batch(setup_for(tmp_path, server, rows=300, in_flight=5))
+    assert server.stats()["inflight_max"] <= 5
+
+
+@pytest.mark.anyio
+async def test_workers_keep_a_money_limit_together(tmp_path: Path, server: Server) -> None:
+    """What the ledger knows never passes the limit, and what is left of it is less than one call of each."""
+    setup = setup_for(tmp_path, server, rows=600, max_cost=0.02)
+    summary = await run_batch(setup)
+    assert (summary.outcome, "$0.02" in (summary.reason or "")) == (Outcome.STOPPED, True)
+    assert 0 < summary.cost <= setup.job.limits.max_cost  # type: ignore[operator]  # it is set
+    assert 0 < summary.completed < 600
+
+
+@pytest.mark.anyio
+async def test_a_stop_ends_all_workers_in_order(tmp_path: Path, server: Server) -> None:
+    """The calls under way come to their end and are kept, and the next run asks for the rest alone."""
+    setup, stop, tally = setup_for(tmp_path, server, rows=600), Stop(), Tally()
+
+    async def stopped() -> Summary:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(_call_stop, stop, tally)
+            return await run_batch(setup, stop=stop, tally=tally)
+
+    summary = await stopped()
+    assert (summary.outcome, summary.reason) == (Outcome.INTERRUPTED, "enough")
+    assert 0 < summary.completed == server.stats()["billed"] < 600
+    again = await run_batch(setup)
+    assert (again.completed, again.skipped) == (600 - summary.completed, summary.completed)
+    assert server.stats()["billed"] == 600
+
+
+async def _call_stop(stop: Stop, tally: Tally) -> None:
+    await _first_answer(tally)
+    stop.call(Why.INTERRUPTED, "enough")
+
+
+@pytest.mark.anyio
+async def test_calls_that_are_dropped_are_recorded(tmp_path: Path, server: Server) -> None:
+    """The hard end: what was answered is kept, what was under way is told, and nothing is left running."""
+    setup, tally = setup_for(tmp_path, server, rows=600), Tally()
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(_cancel, scope, tally)
+            await run_batch(setup, tally=tally)
+    assert scope.cancelled_caught
+    answered = rows_in(setup.job.ledger)
+    assert set(answered.values()) == {1}
+    assert len(answered) <= server.stats()["billed"] <= len(answered) + 16
+    again = await run_batch(setup)
+    assert again.completed + again.skipped == 600
+
+
+async def _cancel(scope: anyio.CancelScope, tally: Tally) -> None:
+    await _first_answer(tally)
+    scope.cancel()
+
+
+@pytest.mark.anyio
+async def test_a_worker_that_is_killed_ends_the_batch_and_loses_no_row(
+    tmp_path: Path, server: Server
+) -> None:
+    """The batch says which worker died and how; the next one asks for what that one had in flight."""
+    setup, tally = setup_for(tmp_path, server, rows=600), Tally()
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(_kill_one, tally)
+            await run_batch(setup, tally=tally)
+    (died,) = caught.value.exceptions
+    assert isinstance(died, WorkerDied)
+    assert "killed by signal 9" in str(died)
+    before = sum(rows_in(setup.job.ledger).values())
+    assert 0 < before < 600
+    again = await run_batch(setup)
+    assert (again.completed, again.skipped) == (600 - before, before)
+    assert server.stats()["billed"] <= 600 + 16
+
+
+async def _first_answer(tally: Tally) -> None:
+    while not tally.completed:  # noqa: ASYNC110 - a tally is looked at, and tells nobody
+        await anyio.sleep(0.01)
+
+
+async def _kill_one(tally: Tally) -> None:
+    await _first_answer(tally)
+    (worker, *_) = _children()
+    os.kill(worker, signal.SIGKILL)
+
+
+def _children() -> list[int]:
+    """The workers of this process."""
+    own = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return [int(pid) for pid in own if b"workers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ({"limits.max_cost_per_group": "1.00"}, "kept by one process only"),
+        ({"limits.in_flight": "1"}, "cannot share 1 calls in flight"),
+    ],
+)
+def test_what_several_processes_cannot_do_is_refused(
+    tmp_path: Path, server: Server, overrides: dict[str, object], told: str
+) -> None:
+    """Before anything is opened, with what to do instead."""
+    with pytest.raises(Mistake, match=told):
+        setup_for(tmp_path, server, rows=1, **overrides)
