@@ -124,10 +124,14 @@ async def test_a_worker_that_is_killed_ends_the_batch_and_loses_no_row(
 ) -> None:
     """The batch says which worker died and how; the next one asks for what that one had in flight."""
     setup, tally = setup_for(tmp_path, server, rows=600), Tally()
-    with pytest.raises(BaseExceptionGroup) as caught:
+
+    async def run_and_kill() -> None:
         async with anyio.create_task_group() as beside:
             beside.start_soon(_kill_one, tally)
             await run_batch(setup, tally=tally)
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await run_and_kill()
     (died,) = caught.value.exceptions
     assert isinstance(died, WorkerDied)
     assert "killed by signal 9" in str(died)
