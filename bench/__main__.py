@@ -1,7 +1,7 @@
 """All benchmarks: `python -m bench [SECTION …]`, against a loopback server that is started for them.
 
-Sections: overhead, latency, rate, adaptive, faults, crash; and peers, which is run only when it is named,
-since it makes virtual environments: `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
+Sections: overhead, latency, rate, adaptive, faults, crash, ledger, memory; and peers, which runs only when
+it is named: it makes virtual environments: `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
 `--url http://127.0.0.1:PORT` uses a server that runs already and speaks the same settings; `--quick` is for a
 look, not for a claim.
 """
@@ -17,12 +17,14 @@ from pathlib import Path
 from bench.adaptive import adaptive
 from bench.crash import crash
 from bench.faults import faults
+from bench.ledger import ledger
 from bench.limits import latency, rate
+from bench.memory import memory
 from bench.overhead import overhead
 from bench.peers.run import NAMES, peers
 from tests.llmserver import Server, running_server
 
-SECTIONS = ("overhead", "latency", "rate", "adaptive", "faults", "crash")
+SECTIONS = ("overhead", "latency", "rate", "adaptive", "faults", "crash", "ledger", "memory")
 APART = ("peers",)
 
 
@@ -70,6 +72,12 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         return adaptive(server, seconds=100 if quick else 180)
     if section == "faults":
         return faults(server, rows=2_000 if quick else 20_000)
+    if section == "ledger":
+        return (
+            ledger(rows=5_000, sizes=(50_000,)) if quick else ledger(rows=50_000, sizes=(100_000, 1_000_000))
+        )
+    if section == "memory":
+        return memory(server, sizes=(1_000, 10_000) if quick else (10_000, 100_000, 1_000_000))
     return crash(server, kills=3 if quick else 100, rows=3_000 if quick else 60_000)
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from bench.crash import crash
 from bench.faults import faults
+from bench.ledger import ledger
 from bench.limits import latency, rate
+from bench.memory import memory
 from bench.overhead import overhead
 from tests.llmserver import Server, running_server
 
@@ -42,3 +44,17 @@ def test_overhead_and_latency_give_their_tables(server: Server) -> None:
     assert len(lines) == 5
     (told,) = latency(server, rows=100, in_flight=100)
     assert "100 rows, 100 in flight" in told
+
+
+def test_the_ledger_alone_gives_its_tables() -> None:
+    """A line for each size of a commit, and one for each number of rows."""
+    lines = list(ledger(rows=50, sizes=(200,), groups=(25,)))
+    assert lines[3].startswith("| 25 | ")
+    assert lines[-1].startswith("| 200 | ")
+
+
+def test_a_finished_job_makes_no_call(server: Server) -> None:
+    """Run from Parquet, and run again: the second time every row was answered."""
+    *_, told = memory(server, sizes=(100,), at_once=16)
+    assert told.startswith("| 100 | ")
+    assert told.endswith("| 0 |")

@@ -127,7 +127,7 @@ def flipped(log: bytes, at: int) -> bytes:
 
 @pytest.mark.parametrize("damage", [zeroed, flipped])
 def test_a_torn_end(stopped: Stopped, damage: Callable[[bytes, int], bytes]) -> None:
-    """What reached the disk in parts of a last commit is put aside; those before stand, and more can follow."""
+    """What reached the disk of a last commit in parts is put aside; those before stand, and more follow."""
     at = stopped.ends[-2] + 2_000
     path = stopped.written(damage(stopped.log, at))
     with pytest.raises(LedgerError, match="the end of its log is torn"):
