@@ -5,11 +5,12 @@ one before it is run, appended rows included, and what that refuses (see `guard`
 token, and loopback alone is listened on.
 
 It costs 0.15 s of CPU and 11 MB to begin, and nothing that could be measured for each row afterwards. What is
-not in our hands: Quack is young and runs inside the batch's process, it interrupts no statement that takes long, and
-it has no share of memory of its own, so that the narrow bound on the writer's is lifted when it begins. That
-is why nothing is served unless somebody asks for it.
+not in our hands: Quack is young and runs inside the batch's process, it interrupts no statement that takes
+long, and it has no share of memory of its own, so that the narrow bound on the writer's is lifted when it
+begins. That is why nothing is served unless somebody asks for it.
 
-A client of version 1.5 cannot join two served tables itself; `from run.query('select ...')` lets this end do it.
+A client of version 1.5 cannot join two served tables itself; `from run.query('select ...')` lets this end do
+it.
 """
 
 import socket
