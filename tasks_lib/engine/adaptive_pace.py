@@ -9,6 +9,7 @@ AT_ONCE = 0.02  # seconds of the rate that may be late and are made up for; more
 CLOSE = 1.08  # known-bad over known-good: from here the limit counts as known
 UNDER_BAD = 0.985  # where to run below the lowest rate that was too much
 UNDER_LONG = 0.93  # the same, where a rate went well for long and then did not
+UNDER_SURPRISE = 0.85  # the same, where a rate that is well known is too much all at once: once, then search
 LONGEST_STEP = 1.25  # upward, while looking for a limit
 ENOUGH, TRIAL = 6, 6  # waves that tell whether slower is of use, and whether faster is
 QUIET = 30.0  # seconds without a refusal, after which one is a new story
@@ -40,11 +41,8 @@ class LearnedPace:
 
     __slots__ = (
         "_at", "_bad", "_brought", "_cuts", "_enough", "_good", "_hold", "_level", "_look_at", "_marks",
-        "_next_mark", "_pause",
-        "_refused_at",
-        "_spells", "_stepped_at", "_stepped_total", "_stride", "_total", "_unit",
-        "_went_on_at", "_went_on_total",
-        "bound", "rate", "shaken",
+        "_next_mark", "_pause", "_refused_at", "_spells", "_stepped_at", "_stepped_total", "_stride",
+        "_total", "_unit", "_went_on_at", "_went_on_total", "bound", "rate", "shaken",
     )  # fmt: skip
 
     def __init__(self, *, now: float) -> None:
@@ -129,21 +127,20 @@ class LearnedPace:
             return
         low = spell.passed / (spell.paused + spell.sent) if spell.paused > 0 else 0.0
         long = spell.sent > max(5.0, 5 * spell.paused)
-        if self._good > bad * 1.1 or (not long and self._good > bad * 0.95):
-            self._spells.clear()  # the limit fell, or it is not of this kind
-            self._good = 0.0
+        surprised = self._good > bad * 1.1 or (not long and self._good > bad * 0.95)
+        well_known = self.bound and self._hold > FIRST_HOLD
+        if surprised:  # the limit fell, or it is not of this kind; or calls that were late came all at once
+            self._spells.clear()
+            self._good = UNDER_SURPRISE * bad if well_known else 0.0
         self._good = max(min(self._good, bad * 0.97), min(low, bad * 0.97))
         self._bad = min(self._bad, bad) if self.bound else bad
-        rate = self._next_rate(bad, spell, long=long)
+        rate = self._good if surprised and well_known else self._next_rate(bad, spell, long=long)
         self._spells.append(spell)
         if binding or self.rate != math.inf:
             self.rate = rate
-        self._hold = min(LONGEST_HOLD, self._hold * 2) if bad < self._good * CLOSE else FIRST_HOLD
+        known = bad < self._good * CLOSE and not surprised
+        self._hold = min(LONGEST_HOLD, self._hold * 2) if known else FIRST_HOLD
         self._stride = 0.01
-
-    def forget(self) -> None:
-        """Go on without a pace; what was learned stays."""
-        self.rate = math.inf
 
     def _spell(self, at: float, total: float) -> Spell:
         since = self._went_on_at if self._went_on_at is not None else at

@@ -91,7 +91,7 @@ class Story:
 
 def lived(
     provider, *, seconds, sizes=lambda _: 100.0, way=0.001, changes=(), most=1000, demand=None, heed=True,
-    adaptive=None,
+    adaptive=None, late=None,
 ):  # fmt: skip
     """Call as often as is allowed for so many seconds, as the gate does; `changes` are (moment, callable)."""
     adaptive = adaptive or Adaptive(now=0.0, most=most)
@@ -113,12 +113,13 @@ def lived(
             in_flight += 1
             calls += 1
             ticket = adaptive.began(now=now, in_flight=in_flight, tokens=size)
-            asked = provider.refuses(now, size)
+            arrives = late(now) if late else now
+            asked = provider.refuses(arrives, size)
             if asked is None:
                 provider.in_flight += 1
-                done = now + provider.seconds(now) + way
+                done = arrives + provider.seconds(arrives) + way
             else:
-                done = now + way
+                done = arrives + way
             number += 1
             heapq.heappush(events, (done, number, ticket, asked, size))
             wait = math.inf

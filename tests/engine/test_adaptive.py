@@ -68,6 +68,17 @@ def test_a_refusal_without_a_wait_is_heeded_too():
     assert story.refusals() < 0.02
 
 
+def test_calls_that_are_late_all_at_once_do_not_cost_the_rate():
+    """A machine that stands still for 150 ms every 7 s, within the provider's burst: 95 % all the same."""
+    story = lived(
+        Provider(rps=50, burst=10, latency=0.1, sigma=0.5),
+        seconds=180,
+        late=lambda now: max(now, now - now % 7 + 0.15),
+    )
+    assert story.rate(60, 180) >= 0.95 * 50
+    assert story.refusals() < 0.02
+
+
 def test_a_limit_that_falls_to_half_is_heeded_soon():
     """Within ten seconds calls go at the new rate, and ten seconds later they use it."""
     provider = Provider(rps=50, burst=10, latency=0.1, sigma=0.5)
