@@ -70,7 +70,7 @@ SYSTEMS = (
         pace=150,
         requirements=_peer("ondine"),
         limit="with_rate_limit",
-        recovers="its newest checkpoint, looked for and resumed by the driver",
+        recovers="a checkpoint, written when a run fails but not when it is killed",
     ),
     System(name="accrue", driver="accrue", pace=300, requirements=_peer("accrue"), recovers="its cache"),
     System(name="bare-pyreqwest", driver=None, pace=5_000),

@@ -1,7 +1,8 @@
 """ondine: a pipeline from CSV to CSV with structured output and its checkpoints.
 
 A plain second run starts from nothing; so the driver does what a user would have to do: it looks for a
-checkpoint of the run that died, and resumes that.
+checkpoint of the run that died, and resumes that. In 2.1.1 there is none after a kill: answers are kept row
+by row beside it, but the checkpoint without which they cannot be found is written when a run fails or ends.
 """
 
 import csv
