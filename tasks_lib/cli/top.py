@@ -233,15 +233,22 @@ def _accounts(accounts: tuple[AccountNow, ...]) -> Grid:
     for account in accounts:
         grid.add_row(
             Text(visible(account.provider)),
-            Text(
-                f"{account.in_flight} of {account.most_in_flight}{' (adaptive)' if account.adaptive else ''}"
-            ),
+            Text(_in_flight(account)),
             Text(str(account.waiting)),
             Text(_used(account.requests_last_minute, account.requests_per_minute)),
             Text(_used(account.tokens_last_minute, account.tokens_per_minute)),
             _state(account),
         )
     return grid
+
+
+def _in_flight(account: AccountNow) -> str:
+    text = f"{account.in_flight} of {account.most_in_flight}"
+    if account.adaptive:
+        text += f" ({account.found_why or 'adaptive'})"
+    if account.processes > 1 and account.in_flight_of_all is not None:
+        text += f", {account.in_flight_of_all} in {account.processes} processes"
+    return text
 
 
 def _used(used: int | None, pace: float | None) -> str:
@@ -251,11 +258,17 @@ def _used(used: int | None, pace: float | None) -> str:
 
 
 def _state(account: AccountNow) -> Text:
-    if account.closed_why is None and account.closed_for <= 0:
-        return Text("open", style="green")
-    text = "closed"
-    if 0 < account.closed_for < float("inf"):
-        text += f" for {duration(account.closed_for)}"
-    if account.closed_why is not None:
-        text += f": {visible(account.closed_why)}"
-    return Text(text, style="yellow")
+    """Whether calls are let in, and what the first one in the queue waits for."""
+    if account.closed_why is not None or account.closed_for > 0:
+        why = f": {visible(account.closed_why)}" if account.closed_why is not None else ""
+        return Text(f"closed{_for(account.closed_for)}{why}", style="yellow")
+    text = "open"
+    if account.waiting and account.waits_for:
+        text += f", waits{_for(account.waits_seconds)}: {visible(account.waits_for)}"
+    if account.waves:
+        text += f", {count(account.waves)} waves of 429"
+    return Text(text, style="green")
+
+
+def _for(seconds: float) -> str:
+    return f" for {duration(seconds)}" if 0 < seconds < float("inf") else ""

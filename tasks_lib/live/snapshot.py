@@ -34,6 +34,13 @@ class AccountNow:
     tokens_per_minute: float | None = None
     requests_last_minute: int | None = None  # let in
     tokens_last_minute: int | None = None
+    waits_for: str | None = None  # what keeps the first one waiting: a limit's name, in_flight, pause, pace, ...
+    waits_seconds: float = 0.0  # until it is let in; inf: nobody knows
+    left: Mapping[str, float] = field(default_factory=dict)  # what may still pass now, by the limit's name
+    found_why: str | None = None  # of an adaptive one: its last change: began, grew, 429, throughput
+    waves: int = 0  # of 429s
+    processes: int = 1  # of this machine that use the account, this one included
+    in_flight_of_all: int | None = None  # calls of all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,9 @@ import importlib
 
 import pytest
 
-ROOMS = ["tasks_lib.job", "tasks_lib.configs", "tasks_lib.ledger", "tasks_lib.local", "tasks_lib.rows"]
+ROOMS = [
+    "tasks_lib.job", "tasks_lib.configs", "tasks_lib.ledger", "tasks_lib.live", "tasks_lib.local", "tasks_lib.rows",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -173,7 +173,19 @@ def test_a_pause_without_end() -> None:
     assert "closed: paused" in drawn(now)
 
 
-def test_control_characters_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_queue_waits_for() -> None:
+    """An account that is open tells what the first call waits for, what was found out, and who shares it."""
+    account = AccountNow(
+        provider="openai", in_flight=3, most_in_flight=24, waiting=9, adaptive=True, found_why="grew", waves=2,
+        waits_for="requests_per_minute", waits_seconds=0.31, processes=2, in_flight_of_all=11,
+        requests_per_minute=600.0,
+    )  # fmt: skip
+    words = " ".join(drawn(replace(Pretended().snapshot(), accounts=(account,))).split())
+    assert "3 of 24 (grew), 11 in 2 processes 9 of 600" in words
+    assert "open, waits for 0.3 s: requests_per_minute, 2 waves of 429" in words
+
+
+def test_control_characters_are_shown() -> None:
     """Names and failures from data cannot steer a terminal."""
     now = replace(Pretended().snapshot(), job="re\x1b[2Jviews", last_failure="\x1b]0;title\x07")
     assert "\x1b[2J" not in drawn(now)
