@@ -2,7 +2,7 @@
 
 from tasks_lib.engine.cells import Cells
 
-BURST = 0.125  # seconds of quota that may pass at once: some providers' buckets hold a fifth of a second
+BURST = 0.1  # seconds of quota that may pass at once: some providers' buckets hold a fifth of a second
 SPREAD_BURST = 1.0  # the same where a window keeps the limit
 SLACK = 0.995  # of the quota that is used, so that jitter on the way cannot push it over the limit
 PACE_CELLS = 2
@@ -10,7 +10,7 @@ _DUST = 1e-6  # of a burst: what float sums leave over, and too short a wait for
 
 
 class Pace:
-    """Lets amounts pass at a rate: a bucket that holds a burst and begins full.
+    """Lets amounts pass at a rate: a bucket that holds a burst.
 
     An amount larger than the bucket passes when the bucket is full and leaves a debt.
 
@@ -18,15 +18,16 @@ class Pace:
     never read.
     """
 
-    __slots__ = ("_at", "_cells", "_dust", "_holds", "_missing", "_rate")
+    __slots__ = ("_at", "_begins", "_cells", "_dust", "_holds", "_missing", "_rate")
 
-    def __init__(self, cells: Cells, at: int, *, rate: float, holds: float) -> None:
-        """Keep the level in the cells that begin at `at`; the rate is amounts a second."""
+    def __init__(self, cells: Cells, at: int, *, rate: float, holds: float, begins: float) -> None:
+        """Keep the level in the cells from `at` on, `begins` at first; the rate is amounts a second."""
         self._cells = cells
         self._missing = at
         self._at = at + 1
         self._holds = holds
         self._rate = rate
+        self._begins = holds - begins
         self._dust = _DUST * holds
 
     @classmethod
@@ -34,7 +35,7 @@ class Pace:
         """A pace at which no window of 60 seconds sees more ones than the limit, and nearly all of it.
 
         A window sees at most the burst and a minute of the rate, and the rate is chosen so that both make
-        the limit.
+        the limit. It begins with one: the first calls open connections, and arrive together after all.
 
         Raises:
             ValueError: the limit is below one.
@@ -42,12 +43,13 @@ class Pace:
         if per_minute < 1:
             raise ValueError(f"a limit of {per_minute} a minute lets nothing pass")
         holds = max(1.0, per_minute / 60 * BURST)
-        return cls(cells, at, rate=max(1.0, per_minute - holds + 1) * SLACK / 60, holds=holds)
+        return cls(cells, at, rate=max(1.0, per_minute - holds + 1) * SLACK / 60, holds=holds, begins=1.0)
 
     @classmethod
     def spreading(cls, per_minute: float, *, cells: Cells, at: int) -> "Pace":
         """A pace that spreads over a minute what a `Window` keeps within its limit."""
-        return cls(cells, at, rate=per_minute * SLACK / 60, holds=max(1.0, per_minute / 60 * SPREAD_BURST))
+        holds = max(1.0, per_minute / 60 * SPREAD_BURST)
+        return cls(cells, at, rate=per_minute * SLACK / 60, holds=holds, begins=holds)
 
     def delay(self, amount: float, *, now: float) -> float:
         """Seconds until the amount may pass; 0 if it may now."""
@@ -75,6 +77,8 @@ class Pace:
         since = now - cells[self._at]
         missing = cells[self._missing]
         if since > 0.0:
+            if since == now and not missing:  # nothing has happened yet
+                missing = self._begins + since * self._rate
             cells[self._at] = now
             missing -= since * self._rate
             missing = max(missing, 0.0)
