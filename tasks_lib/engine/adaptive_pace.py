@@ -5,7 +5,10 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-AT_ONCE = 0.02  # seconds of the rate that may be late and are made up for; more would break small bursts
+LATE, LEAST_LATE = (
+    0.1,
+    0.02,
+)  # seconds for which calls that were late are made up for; more breaks small bursts
 CLOSE = 1.08  # known-bad over known-good: from here the limit counts as known
 UNDER_BAD = 0.985  # where to run below the lowest rate that was too much
 UNDER_LONG = 0.93  # the same, where a rate went well for long and then did not
@@ -40,9 +43,9 @@ class LearnedPace:
     """
 
     __slots__ = (
-        "_at", "_bad", "_brought", "_cuts", "_enough", "_good", "_hold", "_level", "_look_at", "_marks",
-        "_next_mark", "_pause", "_refused_at", "_spells", "_stepped_at", "_stepped_total", "_stride",
-        "_total", "_unit", "_went_on_at", "_went_on_total", "bound", "rate", "shaken",
+        "_at", "_bad", "_brought", "_cuts", "_enough", "_good", "_hold", "_late", "_level", "_look_at",
+        "_marks", "_next_mark", "_pause", "_refused_at", "_spells", "_stepped_at", "_stepped_total",
+        "_stride", "_total", "_unit", "_went_on_at", "_went_on_total", "bound", "rate", "shaken",
     )  # fmt: skip
 
     def __init__(self, *, now: float) -> None:
@@ -52,6 +55,7 @@ class LearnedPace:
         self._at = now
         self._total = 0.0
         self._unit = 1.0  # what is common for one call
+        self._late = LATE
         self._good = 0.0
         self._bad = math.inf
         self._spells: deque[Spell] = deque(maxlen=3)
@@ -81,7 +85,7 @@ class LearnedPace:
         """Seconds until the amount may go; 0 if it may now."""
         if self.rate == math.inf:
             return 0.0
-        holds = self._unit + AT_ONCE * self.rate
+        holds = self._unit + self._late * self.rate
         level = min(holds, self._level + (now - self._at) * self.rate)
         missing = min(amount, holds) - level
         return missing / self.rate if missing > 1e-6 * holds else 0.0
@@ -92,7 +96,7 @@ class LearnedPace:
             self._went_on(now)
         self._unit += 0.05 * (amount - self._unit)
         if self.rate != math.inf:
-            holds = self._unit + AT_ONCE * self.rate
+            holds = self._unit + self._late * self.rate
             self._level = min(holds, self._level + (now - self._at) * self.rate) - amount
             self._at = now
             if now >= self._look_at:
@@ -131,6 +135,7 @@ class LearnedPace:
         well_known = self.bound and self._hold > FIRST_HOLD
         if surprised:  # the limit fell, or it is not of this kind; or calls that were late came all at once
             self._spells.clear()
+            self._late = max(LEAST_LATE, self._late / 2)
             self._good = UNDER_SURPRISE * bad if well_known else 0.0
         self._good = max(min(self._good, bad * 0.97), min(low, bad * 0.97))
         self._bad = min(self._bad, bad) if self.bound else bad
