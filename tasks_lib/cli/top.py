@@ -259,7 +259,7 @@ def _used(used: int | None, pace: float | None) -> str:
 
 def _state(account: AccountNow) -> Text:
     """Whether calls are let in, and what the first one in the queue waits for."""
-    if account.closed_why is not None or account.closed_for > 0:
+    if account.closed_why is not None or account.closed_for is None or account.closed_for > 0:
         why = f": {visible(account.closed_why)}" if account.closed_why is not None else ""
         return Text(f"closed{_for(account.closed_for)}{why}", style="yellow")
     text = "open"
@@ -270,5 +270,5 @@ def _state(account: AccountNow) -> Text:
     return Text(text, style="green")
 
 
-def _for(seconds: float) -> str:
-    return f" for {duration(seconds)}" if 0 < seconds < float("inf") else ""
+def _for(seconds: float | None) -> str:
+    return f" for {duration(seconds)}" if seconds is not None and 0 < seconds < float("inf") else ""

@@ -28,14 +28,14 @@ class AccountNow:
     waiting: int = 0  # calls that wait to be let in
     adaptive: bool = False  # `most_in_flight` is found by itself, and not told
     limits: Mapping[str, int] = field(default_factory=dict)  # told: requests_per_minute: 600, ...
-    closed_for: float = 0.0  # seconds for which nobody is let in
+    closed_for: float | None = 0.0  # seconds for which nobody is let in; None or inf: nobody knows how long
     closed_why: str | None = None
     requests_per_minute: float | None = None  # the pace that is kept now, told or learned
     tokens_per_minute: float | None = None
     requests_last_minute: int | None = None  # let in
     tokens_last_minute: int | None = None
-    waits_for: str | None = None  # what keeps the first one waiting: a limit's name, in_flight, pause, pace, ...
-    waits_seconds: float = 0.0  # until it is let in; inf: nobody knows
+    waits_for: str | None = None  # what keeps the first one waiting: a limit's name, in_flight, pause, pace
+    waits_seconds: float | None = 0.0  # until it is let in; None or inf: nobody knows
     left: Mapping[str, float] = field(default_factory=dict)  # what may still pass now, by the limit's name
     found_why: str | None = None  # of an adaptive one: its last change: began, grew, 429, throughput
     waves: int = 0  # of 429s

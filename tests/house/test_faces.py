@@ -4,9 +4,7 @@ import importlib
 
 import pytest
 
-ROOMS = [
-    "tasks_lib.job", "tasks_lib.configs", "tasks_lib.ledger", "tasks_lib.live", "tasks_lib.local", "tasks_lib.rows",
-]  # fmt: skip
+ROOMS = [f"tasks_lib.{room}" for room in ("job", "configs", "ledger", "live", "local", "rows")]
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,17 @@ from anyio import to_thread
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.ledger import Ledger
 from tasks_lib.ledger.questions import Questions
-from tasks_lib.live import NothingRunning, Notice, connected, live_channel, notice_beside, notice_path, reach
+from tasks_lib.live import (
+    AccountNow,
+    NothingRunning,
+    Notice,
+    Snapshot,
+    connected,
+    live_channel,
+    notice_beside,
+    notice_path,
+    reach,
+)
 from tasks_lib.live.client import Client
 from tasks_lib.live.notice import post, take_down
 from tests.ledger.builders import begin, runs
@@ -50,6 +61,21 @@ async def test_a_batch_is_looked_at_and_acted_on(path: Path, ledger: Ledger) -> 
         for act in (Client.pause, Client.resume, Client.cancel):
             await with_client(path, act)
     assert batch.done == ["pause", "resume", "cancel"]
+
+
+async def test_a_pause_of_unknown_length_is_looked_at(path: Path, ledger: Ledger) -> None:
+    """JSON knows no infinity: a client is told that nobody knows."""
+
+    class Closed(Pretended):
+        def snapshot(self) -> Snapshot:
+            account = AccountNow(
+                provider="openai", in_flight=0, most_in_flight=1, closed_for=inf, waits_seconds=inf
+            )
+            return replace(super().snapshot(), accounts=(account,))
+
+    async with live_channel(Closed(), Questions(ledger).begin, ledger=path, batch_id=BATCH):
+        (account,) = (await with_client(path, Client.snapshot)).accounts
+    assert (account.closed_for, account.waits_seconds) == (None, None)
 
 
 async def test_limits_are_shown_and_changed(path: Path, ledger: Ledger) -> None:

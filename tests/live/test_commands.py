@@ -164,10 +164,11 @@ def test_every_phase_has_a_title(phase: Phase) -> None:
     assert "(limit of $5 reached)" in text
 
 
-def test_a_pause_without_end() -> None:
+@pytest.mark.parametrize("forever", [float("inf"), None])
+def test_a_pause_without_end(forever: float | None) -> None:
     """An account that is closed until somebody opens it is closed for no number of seconds."""
     account = AccountNow(
-        provider="openai", in_flight=0, most_in_flight=8, closed_for=float("inf"), closed_why="paused"
+        provider="openai", in_flight=0, most_in_flight=8, closed_for=forever, closed_why="paused"
     )
     now = replace(Pretended().snapshot(), accounts=(account,))
     assert "closed: paused" in drawn(now)
@@ -176,8 +177,8 @@ def test_a_pause_without_end() -> None:
 def test_what_a_queue_waits_for() -> None:
     """An account that is open tells what the first call waits for, what was found out, and who shares it."""
     account = AccountNow(
-        provider="openai", in_flight=3, most_in_flight=24, waiting=9, adaptive=True, found_why="grew", waves=2,
-        waits_for="requests_per_minute", waits_seconds=0.31, processes=2, in_flight_of_all=11,
+        provider="openai", in_flight=3, most_in_flight=24, waiting=9, adaptive=True, found_why="grew",
+        waves=2, waits_for="requests_per_minute", waits_seconds=0.31, processes=2, in_flight_of_all=11,
         requests_per_minute=600.0,
     )  # fmt: skip
     words = " ".join(drawn(replace(Pretended().snapshot(), accounts=(account,))).split())
