@@ -2,6 +2,7 @@
 
 from tasks_lib.configs.environment import Environment
 from tasks_lib.configs.jobs import check_columns, load_job
+from tasks_lib.configs.limits import limits_given
 from tasks_lib.configs.prices import PriceBook, load_prices
 from tasks_lib.configs.problems import ConfigError, ConfigWarning, Problem
 from tasks_lib.configs.providers import load_providers, provider_of, secret_for
@@ -19,6 +20,7 @@ __all__ = [
     "Scaffold",
     "check_columns",
     "job_schema",
+    "limits_given",
     "load_job",
     "load_prices",
     "load_providers",

@@ -154,7 +154,7 @@ class Caller:
             if call.wait > 0:
                 with self._sleeping():
                     await anyio.sleep(call.wait)
-            if self._money is not None:
+            if self._money is not None and self._money.is_limited:
                 try:
                     reserved = await self._money.reserve(
                         self._worst_cost(choice, plan, messages), group=plan.reporting_group

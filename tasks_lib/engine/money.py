@@ -78,6 +78,11 @@ class Sums:
 class Purse(Protocol):
     """Where money for calls comes from."""
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether it has to be asked at all."""
+        ...
+
     async def reserve(self, worst: Decimal, *, group: str | None) -> Reserved:
         """Set aside what a call of a reporting group can cost.
 
@@ -108,6 +113,11 @@ class Money:
         self._groups: dict[str | None, Budget] = {}
         self._turn = anyio.Lock(fast_acquire=True)
         self._settled = anyio.Event()
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is any limit at this moment."""
+        return self._batch is not None or self._day is not None or self._sums.group is not None
 
     @property
     def spent(self) -> Decimal:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import uuid_utils
 from anyio import to_thread
 
+from tasks_lib.domain.job import Limits
 from tasks_lib.domain.run import TaskRun
 from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.feed import Feed, Fetch
@@ -28,6 +29,7 @@ from tasks_lib.job.checks import check_before_rows, check_source, columns_of, pl
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.export import write_enriched
 from tasks_lib.job.setup import Setup
+from tasks_lib.job.steering import CrewHere, Steering
 from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.tally import Outcome, Summary, Tally
@@ -153,6 +155,15 @@ class Batch:
         self._heard = heard
         self._telemetry = telemetry_of(setup)
         self._began = monotonic()
+        self._money = _money(setup.job.limits, ledger)
+        self.steering = Steering(
+            setup,
+            batch_id=self.id,
+            tally=self.tally,
+            stop=self.stop,
+            money=self._money,
+            limit_failures=self.books.limit_failures,
+        )
 
     async def run(
         self, fetch: Fetch, *, rows: int | None, transport: httpx.AsyncBaseTransport | None = None
@@ -195,8 +206,9 @@ class Batch:
                     batch_id=self.id,
                     books=self.books,
                     stop=self.stop,
-                    money=self._money(),
+                    money=self._money,
                 )
+                self.steering.runs(fleet)
                 await fleet.run(feed)
                 self.tally.warnings.extend(fleet.warnings)
             else:
@@ -219,6 +231,7 @@ class Batch:
             engine = self._engine(accounts, writer, watch)
             for account in accounts.values():
                 account.gate.on_change = engine.grow
+            self.steering.runs(CrewHere(accounts, engine))
             draw = partial(self.suspects.drawn, feed.draw)
             await engine.run(draw, at_once=lambda: at_once(self._setup, accounts))
 
@@ -238,23 +251,9 @@ class Batch:
             prices=self._setup.price_lists(),
             record=record,
             stop=self.stop,
-            money=self._money(),
+            money=self._money,
             joins=self._setup.job.identical_rows == "once",
             watch=watch,
-        )
-
-    def _money(self) -> Money | None:
-        limits = self._setup.job.limits
-        if not limits.limit_money:
-            return None
-        midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
-        return Money(
-            Sums(
-                batch=limits.max_cost,
-                group=limits.max_cost_per_group,
-                day=limits.max_cost_per_day,
-                spent_today=self._ledger.spent_since(midnight) if limits.max_cost_per_day else Decimal(0),
-            )
         )
 
     def _outcome(self) -> tuple[Outcome, str | None]:
@@ -313,6 +312,18 @@ class Batch:
             reason=reason,
             seconds=monotonic() - self._began,
         )
+
+
+def _money(limits: Limits, ledger: Ledger) -> Money:
+    midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
+    return Money(
+        Sums(
+            batch=limits.max_cost,
+            group=limits.max_cost_per_group,
+            day=limits.max_cost_per_day,
+            spent_today=ledger.spent_since(midnight) if limits.max_cost_per_day is not None else Decimal(0),
+        )
+    )
 
 
 def sole_cause(error: BaseException) -> BaseException:

@@ -60,6 +60,10 @@ class Books:
         self._in_vain = 0
         self._not_durable: deque[Status] = deque()
 
+    def limit_failures(self, most: int | None) -> None:
+        """Have the batch stop at so many failed rows from now on."""
+        self._max_failures = most
+
     async def opened(self, *, first_row: int, last_row: int, plans: Sequence[Plan]) -> None:
         """A stretch of rows has so many plans and is about to be run."""
         if self._watch is None:

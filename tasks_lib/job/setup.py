@@ -124,11 +124,20 @@ def models_of(task: Task) -> tuple[Model, ...]:
 
 def _checked(setup: Setup) -> Setup:
     """The setup, if its limits can be kept; a money limit that cannot is refused, not half kept."""
-    prices = setup.price_lists()
     _check_workers(setup)
-    if not setup.job.limits.limit_money:
-        return setup
-    limit = _money_limit(setup.job.limits)
+    check_money(setup, setup.job.limits)
+    return setup
+
+
+def check_money(setup: Setup, limits: Limits) -> None:
+    """Refuse a sum of money that could be passed.
+
+    Raises:
+        Mistake: a model has no price, or its answers no bound.
+    """
+    if not limits.limit_money:
+        return
+    prices, limit = setup.price_lists(), _money_limit(limits)
     for revision in setup.job.task.revisions:
         for choice in revision.models:
             price = prices[choice.model]
@@ -142,7 +151,6 @@ def _checked(setup: Setup) -> Setup:
                     f"limits.{limit} cannot be kept: the answers of {choice.model} have no bound. "
                     f"Set parameters.max_tokens in revision {revision.tag!r}."
                 )
-    return setup
 
 
 def _money_limit(limits: Limits) -> str:

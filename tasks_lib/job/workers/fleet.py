@@ -1,9 +1,10 @@
 """The batch's own side of its workers: plans go out, runs come back, and nothing else is done twice."""
 
+import math
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import anyio
@@ -31,9 +32,11 @@ from tasks_lib.job.workers.frames import (
     Halt,
     Need,
     Plans,
+    State,
     Want,
 )
 from tasks_lib.ledger import Facts, Ledger, LedgerError, together
+from tasks_lib.live import AccountNow
 
 _PATIENCE = 30.0  # seconds in which a worker that was told to drop everything hands in what it has
 
@@ -57,6 +60,8 @@ class _Worker:
     process: Process
     channel: Channel
     leases: list[Reserved] = field(default_factory=list)
+    accounts: tuple[AccountNow, ...] = ()
+    under_way: int = 0
     gone: bool = False
 
 
@@ -64,7 +69,7 @@ class Fleet:
     """Runs a batch's rows in several processes."""
 
     def __init__(
-        self, setup: Setup, *, ledger: Ledger, batch_id: str, books: Books, stop: Stop, money: Money | None
+        self, setup: Setup, *, ledger: Ledger, batch_id: str, books: Books, stop: Stop, money: Money
     ) -> None:
         """Nothing is started before `run`."""
         self._setup = setup
@@ -73,9 +78,11 @@ class Fleet:
         self._books = books
         self._stop = stop
         self._money = money
+        self._leases_money = money.is_limited
         self._workers: list[_Worker] = []
         self._arrived: list[_Arrived] = []
         self._committing = anyio.Lock(fast_acquire=True)
+        self._acts, self._to_tell = anyio.create_memory_object_stream[Act](math.inf)
         self.warnings: list[str] = []
 
     async def run(self, feed: Feed) -> None:
@@ -92,6 +99,7 @@ class Fleet:
                 self._workers.append(await self._started(number))
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._tell_stop)
+                tasks.start_soon(self._tell_acts)
                 try:
                     async with anyio.create_task_group() as serving:
                         for worker in self._workers:
@@ -102,6 +110,8 @@ class Fleet:
                     raise
                 tasks.cancel_scope.cancel()
         finally:
+            self._acts.close()
+            self._to_tell.close()
             with anyio.CancelScope(shield=True):
                 for worker in self._workers:
                     await worker.channel.aclose()
@@ -111,17 +121,33 @@ class Fleet:
                         worker.process.kill()
                         await worker.process.wait()
 
-    async def pause(self) -> None:
-        """Have no worker make a new call until `resume`."""
-        await self._tell_all(Act(paused=True))
+    def pause(self, *, paused: bool) -> None:
+        """Have all workers begin no more calls, or go on."""
+        self._acts.send_nowait(Act(paused=paused))
 
-    async def resume(self) -> None:
-        """Have the workers go on."""
-        await self._tell_all(Act(paused=False))
-
-    async def change(self, limits: Limits) -> None:
+    def change(self, limits: Limits) -> None:
         """Have all workers together keep other limits."""
-        await self._tell_all(Act(limits=limits))
+        self._acts.send_nowait(Act(limits=limits))
+
+    @property
+    def heeds_money(self) -> bool:
+        """Workers that began without a limit do not ask for money."""
+        return self._leases_money
+
+    @property
+    def accounts(self) -> tuple[AccountNow, ...]:
+        """How things stand at the accounts of all workers together, as they last said."""
+        by_name: dict[str, AccountNow] = {}
+        for worker in self._workers:
+            for one in () if worker.gone else worker.accounts:
+                known = by_name.get(one.provider)
+                by_name[one.provider] = one if known is None else _joined(known, one)
+        return tuple(by_name.values())
+
+    @property
+    def under_way(self) -> int:
+        """Rows that workers have drawn and not handed in, as they last said."""
+        return sum(worker.under_way for worker in self._workers if not worker.gone)
 
     async def _started(self, number: int) -> _Worker:
         setup = self._setup
@@ -146,7 +172,7 @@ class Fleet:
                 number=number,
                 workers=setup.job.workers,
                 revision_ids=self._ledger.revision_ids(self._batch_id),
-                limits_money=self._money is not None,
+                limits_money=self._leases_money,
             )
         )
         return _Worker(number, process, channel)
@@ -163,6 +189,8 @@ class Fleet:
                     raise WorkerDied(f"worker {worker.number + 1} {how}") from end
                 if isinstance(frame, Gone):
                     self._settle(worker, frame)
+                elif isinstance(frame, State):
+                    worker.accounts, worker.under_way = frame.accounts, frame.under_way
                 elif isinstance(frame, Halt):
                     self._stop.call(frame.why, frame.reason)
                 elif isinstance(frame, Done):  # now, so that books and commits keep one order
@@ -184,7 +212,6 @@ class Fleet:
                 await worker.channel.send(self._granted(worker, worst))
 
     def _granted(self, worker: _Worker, worst: Decimal) -> Granted:
-        assert self._money is not None  # noqa: S101 - without money to keep nobody asks for some
         try:
             lease = self._money.lease(worst, among=len(self._workers))
         except Spent as spent:
@@ -200,8 +227,7 @@ class Fleet:
         for lease in worker.leases:
             back = min(lease.worst, max(unspent, Decimal(0)))
             unspent -= back
-            if self._money is not None:
-                self._money.settle(lease, lease.worst - back)
+            self._money.settle(lease, lease.worst - back)
 
     async def _commit(self, worker: _Worker, done: Done, arrived: _Arrived) -> None:
         """Commit what has arrived by now: while one commit is made, others share the next one."""
@@ -236,6 +262,10 @@ class Fleet:
         assert self._stop.why is not None  # noqa: S101 - it was called
         await self._tell_all(Halt(why=self._stop.why, reason=self._stop.reason or ""))
 
+    async def _tell_acts(self) -> None:
+        async for act in self._to_tell:
+            await self._tell_all(act)
+
     async def _tell_all(self, frame: Frame) -> None:
         for worker in self._workers:
             if not worker.gone:
@@ -250,3 +280,15 @@ class Fleet:
             for worker in self._workers:
                 if not worker.gone:
                     serving.start_soon(self._serve, worker, feed)
+
+
+def _joined(one: AccountNow, other: AccountNow) -> AccountNow:
+    """An account as two workers see it: what each has for itself is added up."""
+    return replace(
+        one,
+        in_flight=one.in_flight + other.in_flight,
+        most_in_flight=one.most_in_flight + other.most_in_flight,
+        waiting=one.waiting + other.waiting,
+        closed_for=max(one.closed_for, other.closed_for),
+        closed_why=one.closed_why or other.closed_why,
+    )

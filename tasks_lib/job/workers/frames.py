@@ -16,6 +16,7 @@ from tasks_lib.domain.plan import Plan
 from tasks_lib.engine.stop import Why
 from tasks_lib.job.counted import Counted
 from tasks_lib.ledger import Facts
+from tasks_lib.live import AccountNow
 
 _LENGTH = struct.Struct("<Q")
 
@@ -109,7 +110,15 @@ class Gone:
     warnings: tuple[str, ...] = ()
 
 
-Frame = Begin | Plans | Committed | Granted | Halt | Drop | Act | Want | Done | Need | Gone
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """From a worker, now and then: how things stand at its accounts."""
+
+    accounts: tuple[AccountNow, ...]
+    under_way: int
+
+
+Frame = Begin | Plans | Committed | Granted | Halt | Drop | Act | Want | Done | Need | State | Gone
 
 
 class Channel:

@@ -26,6 +26,11 @@ class Lease:
         self._settled = anyio.Event()
 
     @property
+    def is_limited(self) -> bool:
+        """A lease is had since there is a limit."""
+        return True
+
+    @property
     def unspent(self) -> Decimal:
         """What is left of all that was given."""
         return self._budget.most - self._budget.spent

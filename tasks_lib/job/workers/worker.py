@@ -23,6 +23,7 @@ from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import Part, at_once, group_rows, limits_for, open_accounts
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.setup import Setup, load_setup
+from tasks_lib.job.steering import account_now
 from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.watch import UnderWayWatch
 from tasks_lib.job.workers.frames import (
@@ -38,6 +39,7 @@ from tasks_lib.job.workers.frames import (
     Halt,
     Need,
     Plans,
+    State,
     Want,
 )
 from tasks_lib.job.workers.lease import Lease
@@ -45,6 +47,7 @@ from tasks_lib.ledger import Facts, LedgerError, facts_of, open_writer
 from tasks_lib.ledger.under_way import UnderWay
 
 _NOTHING = Decimal(0)
+_LOOKED_AT = 1.0  # seconds between two words on how things stand
 _AT_A_TIME = 256  # plans that are asked for at once
 
 
@@ -85,6 +88,7 @@ class Worker:
         self._granted: deque[_Reply] = deque()
         self._numbered = 0
         self._accounts: Mapping[str, Account] = {}
+        self._engine: Engine | None = None
         self._warnings: list[str] = []
 
     async def run(self) -> None:
@@ -95,6 +99,7 @@ class Worker:
             with anyio.CancelScope() as work:
                 listening.start_soon(self._listen, work)
                 listening.start_soon(self._tell_stop)
+                listening.start_soon(self._tell_state)
                 async with open_accounts(
                     self._setup, warn=self._warnings.append, part=self._part
                 ) as accounts:
@@ -112,7 +117,7 @@ class Worker:
                 batch_id=self._begin.batch_id,
                 group_rows=lambda: group_rows(at_once(self._setup, accounts)),
             ) as writer:
-                engine = Engine(
+                self._engine = engine = Engine(
                     accounts=accounts,
                     prices=self._setup.price_lists(),
                     record=writer.add,
@@ -223,6 +228,13 @@ class Worker:
             await anyio.sleep_forever()
         assert self._stop.why is not None  # noqa: S101 - it was called
         await self._channel.send(Halt(why=self._stop.why, reason=self._stop.reason or ""))
+
+    async def _tell_state(self) -> None:
+        while True:
+            await anyio.sleep(_LOOKED_AT)
+            accounts = tuple(account_now(account) for account in self._accounts.values())
+            under_way = self._engine.rows_under_way if self._engine is not None else 0
+            await self._channel.send(State(accounts=accounts, under_way=under_way))
 
 
 class _Reply:
