@@ -44,7 +44,8 @@ class AdaptiveState:
     limit: int  # calls that may be in flight
     calls_per_second: float | None  # None: no limit has shown itself
     tokens_per_second: float | None
-    why: str  # the last change: began, grew, 429, throughput
+    why: str  # the last change of the limit: began, grew, 429, throughput
+    pace_why: str  # the last change of the pace: began, grew, 429
     waves: int  # of 429s
 
 
@@ -95,6 +96,7 @@ class Adaptive:
             calls_per_second=None if self._tokens_bind or calls == math.inf else calls,
             tokens_per_second=tokens if self._tokens_bind and tokens != math.inf else None,
             why=self._room.why,
+            pace_why=self._paced.why,
             waves=self._wave,
         )
 

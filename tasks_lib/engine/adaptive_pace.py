@@ -46,11 +46,13 @@ class LearnedPace:
         "_at", "_bad", "_brought", "_cuts", "_enough", "_good", "_hold", "_late", "_level", "_look_at",
         "_marks", "_next_mark", "_pause", "_refused_at", "_spells", "_stepped_at", "_stepped_total",
         "_stride", "_total", "_unit", "_went_on_at", "_went_on_total", "bound", "rate", "shaken",
+        "why",
     )  # fmt: skip
 
     def __init__(self, *, now: float) -> None:
         """Begin without a pace."""
         self.rate = math.inf
+        self.why = "began"  # why the rate is what it is: began, grew or 429
         self._level = 0.0
         self._at = now
         self._total = 0.0
@@ -143,6 +145,7 @@ class LearnedPace:
         self._spells.append(spell)
         if binding or self.rate != math.inf:
             self.rate = rate
+            self.why = "429"
         known = bad < self._good * CLOSE and not surprised
         self._hold = min(LONGEST_HOLD, self._hold * 2) if known else FIRST_HOLD
         self._stride = 0.01
@@ -275,6 +278,7 @@ class LearnedPace:
         elif self._bad == math.inf:
             self._stride = min(LONGEST_STEP - 1, self._stride * 2)
         self.rate = above
+        self.why = "grew"
         self._step(now)
 
 

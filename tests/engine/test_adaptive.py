@@ -210,4 +210,5 @@ def test_it_says_what_it_found():
     state = adaptive.state()
     assert state.calls_per_second == pytest.approx(50, rel=0.05)
     assert state.tokens_per_second is None
+    assert state.pace_why in {"grew", "429"}
     assert state.waves > 1
