@@ -23,8 +23,8 @@ from tasks_lib.engine.exchange import have
 from tasks_lib.engine.forecast import Forecast, Likely
 from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.money import Purse, Reserved, Scope, Spent
+from tasks_lib.engine.passed import Passed
 from tasks_lib.engine.stop import Stop, Why
-from tasks_lib.engine.window import Passed
 from tasks_lib.providers.protocol import Transport, WireProtocol
 from tasks_lib.providers.rates import rates_of
 

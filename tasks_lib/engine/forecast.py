@@ -48,10 +48,6 @@ class Forecast:
             output = float(most_output)
         return Likely(_characters(messages) * self._a_character, output)
 
-    def of(self, messages: Sequence[Message], *, most_output: int | None) -> float:
-        """Tokens that a call is likely to use, input and output together."""
-        return sum(self.likely(messages, most_output=most_output))
-
     def learn(self, messages: Sequence[Message], usage: Usage) -> None:
         """Take a call that ended into account."""
         characters = max(1, _characters(messages))

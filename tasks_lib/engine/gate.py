@@ -148,15 +148,13 @@ class Gate:
             or self._account.day_limits is not None
         )
 
-    async def enter(
-        self, *, input_tokens: float = 0.0, output_tokens: float = 0.0, tokens: float = 0.0
-    ) -> Passed:
+    async def enter(self, *, input_tokens: float = 0.0, output_tokens: float = 0.0) -> Passed:
         """Wait for leave to have one call in flight that is likely to use so many tokens.
 
         What is returned is to be given back to `leave` when the call has ended, or to `give_back` when it was
         never made.
         """
-        waiter = _Waiter(input_tokens, output_tokens + tokens, arrived=self._clock())
+        waiter = _Waiter(input_tokens, output_tokens, arrived=self._clock())
         if self._queue or self._try(waiter, now=waiter.arrived):
             self._queue.append(waiter)
             try:
@@ -169,7 +167,13 @@ class Gate:
                 raise
         return cast("Passed", waiter.passed)
 
-    def leave(self, passed: Passed, outcome: Reply | Failure, *, worked: float) -> None:  # noqa: ARG002  # for who learns from it
+    def leave(
+        self,
+        passed: Passed,
+        outcome: Reply | Failure,
+        *,
+        worked: float,  # noqa: ARG002  # adaptive has its own clock; for one that had not
+    ) -> None:
         """End a call that entered and took so many seconds.
 
         Its usage settles its tokens; without one those that were taken stay. A pause that it was asked for
@@ -249,6 +253,7 @@ class Gate:
     def pause(self) -> None:
         """Let nobody in until `resume`; calls under way come to their end."""
         self._paused = True
+        self._serve()
 
     def resume(self) -> None:
         """Let calls in again, if the user had stopped them."""
@@ -455,9 +460,9 @@ class Gate:
             self._shared.lock()
         try:
             if used is not taken:
-                self._account.settle(taken, used, at=passed.at)
+                self._account.settle(taken, used, at=passed.at, now=now)
                 if self._narrower is not None:
-                    self._narrower.settle(taken, used, at=passed.at)
+                    self._narrower.settle(taken, used, at=passed.at, now=now)
                 if cells[TOLD_UNTIL] > now:
                     for kind, told in enumerate(self._told):
                         told.settle(taken=taken[kind], used=used[kind], now=now)

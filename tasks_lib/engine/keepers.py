@@ -84,10 +84,10 @@ class Keepers:
         """Whether all the amounts may pass now, and none of them leaves a debt."""
         return all(keeper.fits(amounts[kind], now=now) for keeper, kind in self.keepers)
 
-    def settle(self, taken: tuple[float, ...], used: tuple[float, ...], *, at: float) -> None:
+    def settle(self, taken: tuple[float, ...], used: tuple[float, ...], *, at: float, now: float) -> None:
         """Take what was used for what was taken then."""
         for pace, kind in self.paces:
-            pace.settle(taken=taken[kind], used=used[kind])
+            pace.settle(taken=taken[kind], used=used[kind], now=now)
         for window, kind in self.windows:
             window.settle(at=at, taken=taken[kind], used=used[kind])
 

@@ -64,9 +64,11 @@ class Pace:
         """Let the amount pass."""
         self._cells[self._missing] = self._fill(now) + amount
 
-    def settle(self, *, taken: float, used: float) -> None:
+    def settle(self, *, taken: float, used: float, now: float) -> None:
         """Give back what was taken and not used; take what was used beyond."""
-        self._cells[self._missing] = max(0.0, self._cells[self._missing] + used - taken)
+        if used != taken:
+            missing = self._fill(now) + used - taken
+            self._cells[self._missing] = max(0.0, missing)
 
     def left(self, *, now: float) -> float:
         """What may pass at once; below zero where more has passed than the bucket held."""

@@ -2,9 +2,6 @@
 
 from tasks_lib.engine.cells import Cells
 from tasks_lib.engine.pace import SLACK
-from tasks_lib.engine.passed import Passed
-
-__all__ = ["Passed", "Window"]
 
 _SECONDS = 60 / SLACK  # a little more than a minute, as calls take their time on the way
 _A_SECOND = 4.0  # slots
