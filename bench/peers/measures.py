@@ -94,17 +94,20 @@ class Bench:
                 system.name: self._cell("speed", system, self._speed_setting(system, lat, n))
                 for system in self._systems
             }
-        heads = [f"{_latency(lat)}, {n:,}" for lat, n in columns]
         limit = self._sizes.speed_limit_s
 
-        def figures(of: Callable[[Cell], float]) -> Iterator[tuple[str, ...]]:
-            for name in self._names():
-                yield (name, *(_figure(found[at], name, of, limit) for at in columns))
+        def table(of: Callable[[Cell], float], shown: Sequence[tuple[int, int]]) -> Iterator[str]:
+            heads = [f"{_latency(lat)}, {n:,}" for lat, n in shown]
+            lines = ((name, *(_figure(found[at], name, of, limit) for at in shown)) for name in self._names())
+            return _table(("", *heads), lines)
 
         yield "Rows/s, by latency and calls in flight; in brackets: times that of rowmill in the same cell."
-        yield from _table(("", *heads), figures(lambda cell: cell.rows_per_second))
-        yield "CPU of the client, µs a row (user and system, its children included); in brackets as above."
-        yield from _table(("", *heads), figures(lambda cell: cell.cpu_us_per_row))
+        yield from table(lambda cell: cell.rows_per_second, columns)
+        yield (
+            "CPU of the client, µs a row (user and system, its children included), what a run costs whatever "
+            "its length included; in brackets as above. Not where latency lets only few rows share that."
+        )
+        yield from table(lambda cell: cell.cpu_us_per_row, [at for at in columns if at[0] < 1_000])
         least = [
             f"{system.name} {cell.most_in_flight:,} of {n:,}"
             for (lat, n), cells in found.items()
@@ -145,6 +148,21 @@ class Bench:
         yield from _table(
             ("", *(f"{rows:,}" for rows in sizes)),
             ((name, *(told(rows, name) for rows in sizes)) for name in self._names()),
+        )
+        few, *more = sizes[:2]
+        if not more:
+            return
+        between = more[0] - few
+        yield (
+            f"Each further row, between {few:,} and {more[0]:,}: whole processes compared, so that nothing "
+            "of their start, and nothing that a system says of itself, is in it; in brackets as above."
+        )
+        yield from _table(
+            ("", "rows/s", "CPU µs a row"),
+            (
+                (name, *_further(found, name, few=few, more=more[0], rows=between, limit_s=limit))
+                for name in self._names()
+            ),
         )
 
     def rate(self) -> Iterator[str]:
@@ -286,6 +304,28 @@ class Bench:
 
     def _names(self) -> list[str]:
         return [system.name for system in self._systems]
+
+
+def _further(
+    found: Mapping[tuple[int, str], Cell], name: str, *, few: int, more: int, rows: int, limit_s: float
+) -> tuple[str, str]:
+    """Rows/s and CPU a row of what a longer run took more than a shorter one."""
+    told = [_differences(found.get((few, one)), found.get((more, one)), rows) for one in (name, BASE)]
+    ours, base = told
+    if ours is None:
+        longest = found.get((more, name)) or found[few, name]
+        return (longest.why_not(limit_s),) * 2
+    if name == BASE or base is None:
+        return f"{ours[0]:,.0f}", f"{ours[1]:,.0f}"
+    return f"{ours[0]:,.0f} ({ours[0] / base[0]:.2f})", f"{ours[1]:,.0f} ({ours[1] / base[1]:.2f})"
+
+
+def _differences(short: Cell | None, long: Cell | None, rows: int) -> tuple[float, float] | None:
+    if short is None or long is None or not (short.is_whole and long.is_whole):
+        return None
+    seconds = max(long.watched.seconds - short.watched.seconds, 1e-3)
+    cpu = max(long.watched.cpu_seconds - short.watched.cpu_seconds, 1e-9)
+    return rows / seconds, cpu / rows * 1e6
 
 
 def _ways(name: str, its_own: str | None) -> Sequence[tuple[str, bool]]:
