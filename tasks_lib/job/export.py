@@ -14,6 +14,7 @@ from tasks_lib.ledger.distant import ReadableLedger
 from tasks_lib.rows import Enrichment, OpenSource, RowResult, check_output, open_output, open_source
 
 _ROWS = 5_000  # at a time
+_TRIMMED = 50_000  # rows after which memory goes back to the system
 _NOT_RUN = RowResult(status="not_run")
 
 
@@ -45,6 +46,8 @@ def write_enriched(
     with open_output(destination, schema=enrichment.schema) as output:
         for batch in enriched_batches(job, enrichment, source=source, ledger=ledger, limit=limit):
             output.write(batch)
+            if written % _TRIMMED < batch.num_rows:
+                pa.default_memory_pool().release_unused()  # or what comes and goes with each batch adds up
             written += batch.num_rows
     return written
 

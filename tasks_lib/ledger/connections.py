@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from tasks_lib.ledger.arrivals import Arrivals
 from tasks_lib.ledger.errors import LedgerError, told
@@ -127,6 +128,7 @@ class Connections:
             if self._writer is not None:
                 self._writer[0].close()
                 self._writer = None
+            pa.default_memory_pool().release_unused()  # the checkpoint takes some 30 MB for itself
             self._root.close()
 
 

@@ -27,7 +27,7 @@ from tasks_lib.ledger.facts import (
     reporting_group_id,
 )
 from tasks_lib.ledger.migrations import check_readable, migrate, our_migrations
-from tasks_lib.ledger.results import StoredResult
+from tasks_lib.ledger.results import StoredResult, relation
 from tasks_lib.ledger.statements import statement, statements
 
 _LARGE = 8 << 20  # bytes of one commit; DuckDB needs several times as much memory for it
@@ -296,14 +296,15 @@ class Ledger:
             }
         first_used = {name: at for name, at in groups.items() if name not in self._groups}
         if first_used:
-            arriving = pa.table(  # noqa: F841 - DuckDB finds it by its name
+            arriving = pa.table(
                 {
                     "id": [reporting_group_id(name) for name in first_used],
                     "name": list(first_used),
                     "created_at": pa.array(first_used.values(), pa.timestamp("us", tz="UTC")),
                 }
             )
-            connection.execute(statement("queries", "add_reporting_groups"))
+            with relation(connection, "arriving", arriving):
+                connection.execute(statement("queries", "add_reporting_groups"))
         return set(first_used)
 
     @contextmanager

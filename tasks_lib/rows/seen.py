@@ -5,6 +5,7 @@ Each row leaves 24 bytes in a scratch database, which sorts and groups them on d
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -84,9 +85,12 @@ class Seen:
         first = self._added + 1
         self._added += len(self._names)
         numbers = pa.array(range(first, self._added + 1), pa.int64())
-        group = pa.table({"number": numbers, "name": pa.array(self._names, pa.string())})
+        group: Any = pa.table({"number": numbers, "name": pa.array(self._names, pa.string())})
         self._names = []
-        self._connection.from_arrow(group).project(f"number, {self._hash_of}").insert_into("seen")
+        stream = (
+            group.__arrow_c_stream__()
+        )  # of a table it would be a scanner of pyarrow.dataset's, and 10 MB
+        self._connection.from_arrow(stream).project(f"number, {self._hash_of}").insert_into("seen")
 
 
 @dataclass(frozen=True, slots=True)
