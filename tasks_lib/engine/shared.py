@@ -24,9 +24,11 @@ from tasks_lib.engine.layout import (
     HIGHEST_SEAT,
     IN_FLIGHT,
     LAYOUT,
+    LEARNED,
     SEATED,
     SEATS,
     TAKEN,
+    TOLD_UNTIL,
     seat_at,
 )
 from tasks_lib.engine.quota import DAY_CELLS
@@ -145,7 +147,13 @@ class SharedAccount:
                         cells[number] = 0.0
                     for number, count in enumerate(kept):
                         cells[DAY + number] = count
-                cells[BOOT_HIGH], cells[BOOT_LOW], cells[HEADS_UNTIL] = high, low, 0.0
+                cells[BOOT_HIGH], cells[BOOT_LOW] = high, low
+                for number in (
+                    HEADS_UNTIL,
+                    TOLD_UNTIL,
+                    *range(LEARNED, DAY),
+                ):  # the first response says it anew
+                    cells[number] = 0.0
             cells[seat_at(self.seat) + TAKEN] = 1.0
             cells[SEATED] += 1.0
             cells[HIGHEST_SEAT] = max(cells[HIGHEST_SEAT], float(self.seat))

@@ -1,5 +1,6 @@
 """Limits that several processes keep together."""
 
+import fcntl
 import math
 import os
 import signal
@@ -17,6 +18,7 @@ from tasks_lib.domain.usage import Usage
 from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.layout import BOOT_LOW, CLOSED_UNTIL, DAY, IN_FLIGHT, SEATED, SEATS
 from tasks_lib.engine.shared import NotShared, join_account
+from tasks_lib.providers.rates import Rate, Rates
 from tests.engine.world import most_in_a_minute
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
@@ -200,6 +202,24 @@ async def test_after_a_boot_only_the_day_is_known(join):
     assert (seat.cells[CLOSED_UNTIL], seat.cells[DAY], seat.cells[DAY + 1]) == (0, 20_000, 7)
 
 
+async def test_the_next_run_knows_pauses_and_learns_limits_anew(join):
+    """A pause goes on after the run that was asked for it; what headers said may have changed since."""
+    seat = join()
+    door = gate(seat, in_flight=5)
+    asked = Failure(kind=FailureKind.RATE_LIMITED, message="", retry_after=30)
+    door.leave(await door.enter(), asked, worked=0.0)
+    door.hear(Rates(requests=Rate(limit=60, remaining=0, reset=60)))
+    other = join()
+    assert gate(other, in_flight=5).state().learned == {"requests_per_minute": 60}
+    seat.close()
+    other.close()
+    door = gate(join(), in_flight=5)
+    assert door.state().learned == {}
+    begun, times = anyio.current_time(), []
+    await calls(door, times, rows=1)
+    assert times[0] - begun == pytest.approx(30)
+
+
 @pytest.mark.parametrize("harm", ["cut short", "no numbers"])
 async def test_a_damaged_file_is_begun_anew(join, tmp_path, harm):
     """Whatever is found, the gate opens."""
@@ -219,6 +239,18 @@ async def test_another_account_is_another_table(join):
     for seat in (join(key="sk-other"), join(key=None), join(base_url="https://elsewhere.test/v1")):
         assert not seat.others
         await gate(seat, in_flight=1).enter()
+
+
+async def test_a_lock_that_is_never_let_go_stops_nobody(join, tmp_path):
+    """A process that was stopped at the worst moment does not stop the others."""
+    door = gate(join(), requests_per_minute=6_000)
+    (file,) = tmp_path.glob("accounts/*/cells-*")
+    with file.open("rb+") as stopped:
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        times = []
+        await calls(door, times, rows=20)
+    assert len(times) == 20
+    assert door.in_flight == 0
 
 
 def test_nothing_of_the_key_is_written(join, tmp_path):
