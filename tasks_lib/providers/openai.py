@@ -372,7 +372,7 @@ def _string(value: object) -> str | None:
 
 
 def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+    return type(value) is int and 0 <= value <= _MOST_TOKENS  # and no bool, which is an int, too
 
 
 def _count(within: object, name: str) -> int:

@@ -12,7 +12,7 @@ from tests.llmserver import running_server
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("client", ["pyreqwest", "aiohttp", "httpx"])
+@pytest.mark.parametrize("client", ["wreq", "pyreqwest", "aiohttp", "httpx"])
 def test_every_row_is_asked_once(client):
     """A bare loop asks every row once, reports as many, and its process ends with 0."""
     pytest.importorskip(client)
