@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test check crash bench lock docs clean
+.PHONY: install demo test check crash verdict bench lock docs clean
 
 install: $(INSTALLED)  ## a .venv with the command rowmill in it
 
@@ -34,6 +34,9 @@ check: install  ## style, types, and the arrows between the rooms
 crash: install  ## what happens to machines: poisoned rows, full disks, sleep, a hundred kills; ten minutes
 	$(BIN)/python -m pytest -m crash
 	$(BIN)/python -m bench crash
+
+verdict: install  ## what an outside judge says of how we keep limits; three minutes
+	$(BIN)/python -m pytest -m verdict
 
 bench: install  ## speed, memory and waste, beside the bare transport in the same run
 	$(BIN)/python -m bench
