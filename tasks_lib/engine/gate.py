@@ -83,8 +83,8 @@ class Gate:
     comes when nobody waits and everything allows it passes at once.
 
     With a `SharedAccount` what is known of the account is shared by all processes that use it: each keeps its
-    own limits, and all together keep the widest that any of them was given. Heads of several queues are
-    served in the order in which they came, too.
+    own limits, and all together keep the widest that any of them was given; of calls in flight those do that
+    were given a number. Heads of several queues are served in the order in which they came, too.
     """
 
     def __init__(
@@ -132,6 +132,11 @@ class Gate:
             return own or AT_ONCE
         limit = self._adaptive.limit
         return limit if not own or limit < own else own
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether it finds out by itself how many calls may be in flight."""
+        return self._adaptive is not None and not self._own_most
 
     @property
     def waiting(self) -> int:
@@ -279,7 +284,9 @@ class Gate:
             left=self._account.left(now=now, wall=self._wall),
             adaptive=self._adaptive.state() if self._adaptive is not None else None,
             processes=int(cells[SEATED]) if self._shared is not None else 1,
-            in_flight_of_all=int(cells[IN_FLIGHT]),
+            in_flight_of_all=int(
+                sum(cells[seat_at(seat) + CALLS] for seat in range(int(cells[HIGHEST_SEAT]) + 1))
+            ),
         )
 
     async def _turn(self, waiter: _Waiter) -> None:
@@ -384,7 +391,8 @@ class Gate:
 
     def _among_others(self, waiter: _Waiter, now: float, wait: float, why: str) -> tuple[float, str]:
         """The same where other processes have calls in flight, and queues whose first came before ours."""
-        cells, most = self._cells, self._in_force[AT_ONCE_OF_ALL]
+        cells = self._cells
+        most = self._in_force[AT_ONCE_OF_ALL] if self._own_most else 0.0  # kept by those who were given one
         if most and cells[IN_FLIGHT] >= most and wait < _POLL:
             wait, why = _POLL, "in_flight"
         if cells[HEADS_UNTIL] + _LATE > now:
@@ -433,12 +441,10 @@ class Gate:
             if self._narrower is not None:
                 self._narrower.day.take(requests=1.0, tokens=amounts[TOKENS], moment=self._wall())
         self.in_flight += 1
-        if self._shared is not None:
+        cells[seat + CALLS] += 1.0
+        cells[seat + WAITS_SINCE] = 0.0
+        if self._own_most:
             cells[IN_FLIGHT] += 1.0
-            cells[seat + CALLS] += 1.0
-            cells[seat + WAITS_SINCE] = 0.0
-        else:
-            cells[IN_FLIGHT] = float(self.in_flight)
         ticket = None
         if self._adaptive is not None:
             ticket = self._adaptive.began(now=now, in_flight=self.in_flight, tokens=amounts[TOKENS])
@@ -471,11 +477,9 @@ class Gate:
                     self._account.day.settle(passed.day, requests=requests, tokens=tokens)
                     if self._narrower is not None:
                         self._narrower.day.settle(passed.day, requests=requests, tokens=tokens)
-            if self._shared is not None:
+            cells[self._seat + CALLS] -= 1.0
+            if self._own_most:
                 cells[IN_FLIGHT] -= 1.0
-                cells[self._seat + CALLS] -= 1.0
-            else:
-                cells[IN_FLIGHT] = float(self.in_flight)
             if retry_after is not None:
                 self._close(retry_after, now=now)
         finally:
@@ -519,6 +523,9 @@ class Gate:
         cells = self._cells
         self._lock()
         try:
+            counted = bool(cells[self._seat + OWN_LIMITS + AT_ONCE_OF_ALL])
+            if counted != bool(self._own_most):
+                cells[IN_FLIGHT] += -float(self.in_flight) if counted else float(self.in_flight)
             for number, limit in enumerate(own):
                 cells[self._seat + OWN_LIMITS + number] = limit
             cells[GENERATION] += 1.0

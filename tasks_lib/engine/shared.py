@@ -25,6 +25,8 @@ from tasks_lib.engine.layout import (
     IN_FLIGHT,
     LAYOUT,
     LEARNED,
+    LIMITS,
+    OWN_LIMITS,
     SEATED,
     SEATS,
     TAKEN,
@@ -107,7 +109,8 @@ class SharedAccount:
                 self._empty(number)
                 continue
             seated, highest = seated + 1, number
-            in_flight += cells[at + CALLS]
+            if cells[at + OWN_LIMITS + LIMITS - 1]:  # it keeps a number of calls in flight
+                in_flight += cells[at + CALLS]
         cells[SEATED], cells[IN_FLIGHT], cells[HIGHEST_SEAT] = (
             float(seated),
             in_flight,

@@ -135,6 +135,22 @@ async def test_places_hold_for_all_together(join):
     assert all(sum(at - begun < 10 for at in mine) >= 15 for mine in times)
 
 
+async def test_who_was_given_no_number_is_free_of_the_others(join):
+    """A job of two calls in flight neither bounds one that was given no number nor is kept out by it."""
+    gentle, free = gate(join(), in_flight=2), gate(join())
+    calls_of_free = [await free.enter() for _ in range(20)]
+    two = [await gentle.enter() for _ in range(2)]
+    assert gentle.state().in_flight_of_all == 22
+    free.change(Limits(in_flight=20))  # the widest is 20 now, and 22 are in flight
+    gentle.leave(two[0], answer(), worked=0.0)
+    with anyio.move_on_after(3) as scope:
+        await gentle.enter()
+    assert scope.cancelled_caught
+    for passed in calls_of_free[:2]:
+        free.leave(passed, answer(), worked=0.0)
+    await gentle.enter()
+
+
 async def test_a_pause_holds_for_all(join):
     """What one was asked for keeps the other waiting too."""
     one, other = gate(join(), in_flight=5), gate(join(), in_flight=5)
