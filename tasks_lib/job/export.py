@@ -9,7 +9,8 @@ from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.checks import check_source, columns_of, planner_of
 from tasks_lib.job.reading import open_to_read
 from tasks_lib.job.setup import Setup
-from tasks_lib.ledger import StoredResult
+from tasks_lib.job.written import stamp_of
+from tasks_lib.ledger import Ledger, StoredResult
 from tasks_lib.ledger.distant import ReadableLedger
 from tasks_lib.rows import Enrichment, OpenSource, RowResult, check_output, open_output, open_source
 
@@ -35,6 +36,21 @@ def export_rows(setup: Setup, *, destination: Destination | None = None, limit: 
         check_source(setup, source, limit=limit)
         with open_to_read(job.ledger) as ledger:
             return write_enriched(job, source=source, ledger=ledger, destination=destination, limit=limit)
+
+
+def bring_up_to_date(
+    job: Job, *, source: OpenSource, ledger: Ledger, destination: Destination, limit: int | None
+) -> int:
+    """Write the enriched rows, unless they stand there already; gives their number."""
+    before = stamp_of(job, destination=destination, limit=limit)
+    rows = ledger.rows_of_output(destination.path, stamp=before) if before is not None else None
+    if rows is not None:
+        return rows
+    rows = write_enriched(job, source=source, ledger=ledger, destination=destination, limit=limit)
+    after = stamp_of(job, destination=destination, limit=limit)
+    if after is not None:
+        ledger.note_output(destination.path, stamp=after, rows=rows)
+    return rows
 
 
 def write_enriched(

@@ -267,6 +267,31 @@ class Ledger:
         with told(self.path), self._transaction() as connection:
             deaths.insert_deaths(connection, died, found_at=found_at)
 
+    def note_output(self, path: Path, *, stamp: str, rows: int) -> None:
+        """Write down that an output file was written of what the ledger has now; `stamp` is a UUID.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        with told(self.path), self._transaction() as connection:
+            connection.execute(
+                statement("queries", "note_output"), {"path": str(path), "stamp": stamp, "rows": rows}
+            )
+
+    def rows_of_output(self, path: Path, *, stamp: str) -> int | None:
+        """The rows of an output file that was written with this stamp; None: no longer of what is here now.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            row = (
+                self.cursor()
+                .execute(statement("queries", "rows_of_output"), {"path": str(path), "stamp": stamp})
+                .fetchone()
+            )
+        return int(row[0]) if row is not None and row[0] is not None else None
+
     def _commit(self, facts: Facts, *, batch_id: str, context: BatchContext) -> None:
         with _writing:
             connection, arrivals = self._connections.writer()

@@ -1,0 +1,40 @@
+"""Whether an output is as it would be written now, so that a finished job need not write it again."""
+
+from pathlib import Path
+
+from tasks_lib.domain.fingerprint import JsonValue, content_hash
+from tasks_lib.domain.job import Destination, Job
+
+
+def stamp_of(job: Job, *, destination: Destination, limit: int | None) -> str | None:
+    """What names all that an output depends on but the ledger's runs, the file as it lies there included.
+
+    32 hexadecimal digits; None where files cannot tell: a query's rows, a table in a database, a file that is
+    not there. A file is taken for unchanged by its length, its place on the disk and its times of change.
+    """
+    if job.source.path is None or destination.format == "duckdb":
+        return None
+    source, output = _state(job.source.path), _state(destination.path)
+    if source is None or output is None:
+        return None
+    task, rows = job.task, job.source
+    revisions: list[JsonValue] = [f"{one.fingerprint} {one.weight} {one.tag}" for one in task.revisions]
+    return content_hash(
+        {
+            "definition": dict(job.definition),
+            "source": [str(rows.path), rows.format, rows.key, rows.delimiter, rows.quote, rows.encoding],
+            "inputs": dict(job.inputs),
+            "revisions": revisions,
+            "chosen": [job.revision_tag, job.seed, limit],
+            "output": [task.output.modality.value, task.output.schema, destination.format],
+            "files": [source, output],
+        }
+    )
+
+
+def _state(path: Path) -> list[JsonValue] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [str(path.absolute()), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
