@@ -28,6 +28,7 @@ from tasks_lib.job.books import Books, ChunkWatch
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.export import write_enriched
+from tasks_lib.job.reach import reachable
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.steering import CrewHere, Steering
 from tasks_lib.job.stretches import Options, Stretches
@@ -105,10 +106,13 @@ async def run_batch(
                 suspects=batch.suspects,
                 count_runs=any(setup.provider(model).idempotency_header for model in setup.models),
             )
-            summary = await batch.run(stretches.fetch, rows=rows, transport=transport)
-            if not summary.outcome.is_whole:
-                return summary
-            return await to_thread.run_sync(lambda: _finished(summary, setup, source, ledger, options))
+            async with reachable(
+                batch.steering, ledger=ledger, batch_id=batch.id, warn=batch.tally.warnings.append
+            ):
+                summary = await batch.run(stretches.fetch, rows=rows, transport=transport)
+                if not summary.outcome.is_whole:
+                    return summary
+                return await to_thread.run_sync(lambda: _finished(summary, setup, source, ledger, options))
 
 
 def _finished(
