@@ -8,8 +8,10 @@ Connections are made within what is measured. A client that is not installed is 
 
 import argparse
 import asyncio
+import math
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
@@ -28,27 +30,39 @@ _SLOW = frozenset({"httpx", "httpx2", "niquests"})
 _PATIENCE = 2.0  # seconds in which a connection is closed, if it ever is
 
 
-def transports(base_url: str, *, names: Sequence[str], rows: int) -> Iterator[str]:
+def transports(base_url: str, *, names: Sequence[str], rows: int, rounds: int) -> Iterator[str]:
     """Lines of a table: CPU and wall microseconds a call for each client, and whether it hangs up.
 
-    Figures of one run compare with one another, and with those of no other day.
+    The least of some rounds, in which the clients take turns: neighbours on the machine cost all alike.
     """
-    columns = " | ".join(f"{at_once:,} in flight" for at_once in AT_ONCE)
-    yield "CPU µs a call (wall µs a call), client on one core"
-    yield f"| client | {columns} | a cancelled call |"
-    yield "|---|" + "---:|" * len(AT_ONCE) + "---|"
+    there = [name for name in names if _version(name)]
     for name in names:
-        try:
-            label = f"{name} {version(name)}"
-        except PackageNotFoundError:
-            yield f"| {name} | not installed |" + " |" * len(AT_ONCE)
-            continue
-        cells = [_cell(name, base_url, rows=rows, at_once=at_once) for at_once in AT_ONCE]
-        dropped = json_of("bench.transports", "--drop", name)["dropped"]
-        yield f"| {label} | {' | '.join(cells)} | {dropped} |"
+        if name not in there:
+            yield f"{name} is not installed"
+    found: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
+    for _ in range(rounds):
+        for at_once in AT_ONCE:
+            for name in there:
+                found[name, at_once].append(_cost(name, base_url, rows=rows, at_once=at_once))
+    yield "CPU µs a call (wall µs a call), client on one core"
+    yield f"| client | {' | '.join(f'{at_once:,} in flight' for at_once in AT_ONCE)} | a cancelled call |"
+    yield "|---|" + "---:|" * len(AT_ONCE) + "---|"
+    for name in there:
+        least = [min(found[name, at_once]) for at_once in AT_ONCE]
+        cells = " | ".join(f"{cpu:,.0f} ({wall:,.0f})" for cpu, wall in least)
+        end = json_of("bench.transports", "--drop", name)["dropped"]
+        yield f"| {name} {_version(name)} | {cells} | {end} |"
 
 
-def _cell(name: str, base_url: str, *, rows: int, at_once: int) -> str:
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _cost(name: str, base_url: str, *, rows: int, at_once: int) -> tuple[float, float]:
+    """CPU and wall microseconds a call; infinite if it failed."""
     rows = min(rows, _FEW) if name in _SLOW else rows
     rows = max(rows // 4, 200) if at_once == 1 else rows
     try:
@@ -57,8 +71,8 @@ def _cell(name: str, base_url: str, *, rows: int, at_once: int) -> str:
             "--json", core=_OWN_CORE,
         )  # fmt: skip
     except RuntimeError:
-        return "failed"
-    return f"{told['cpu_us_per_row']:,.0f} ({told['seconds'] / rows * 1e6:,.0f})"
+        return math.inf, math.inf
+    return told["cpu_us_per_row"], told["seconds"] / rows * 1e6
 
 
 async def dropped(name: str) -> str:
@@ -93,7 +107,8 @@ def main() -> None:
     with ExitStack() as stack:
         server = Server(told.url, 0) if told.url else stack.enter_context(running_server())
         print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores")
-        for line in transports(server.base_url(), names=told.only, rows=2_000 if told.quick else 10_000):
+        rows, rounds = (2_000, 1) if told.quick else (6_000, 5)
+        for line in transports(server.base_url(), names=told.only, rows=rows, rounds=rounds):
             print(line, flush=True)
 
 
