@@ -27,7 +27,7 @@ from tasks_lib.job.accuracy import accuracy_of
 from tasks_lib.job.books import Books, ChunkWatch
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.counted import Counted
-from tasks_lib.job.export import write_enriched
+from tasks_lib.job.export import bring_up_to_date
 from tasks_lib.job.reach import reachable
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.steering import CrewHere, Steering
@@ -122,7 +122,7 @@ def _finished(
     began = monotonic()
     job, limit = setup.job, options.limit
     if job.output is not None:
-        write_enriched(job, source=source, ledger=ledger, destination=job.output, limit=limit)
+        bring_up_to_date(job, source=source, ledger=ledger, destination=job.output, limit=limit)
     return replace(
         summary,
         output=job.output.path if job.output is not None else None,
