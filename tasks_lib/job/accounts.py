@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
 
-import anyio
 import httpx
 
 from tasks_lib.configs import route_for
@@ -21,6 +20,8 @@ from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.local import LOCAL_BASE_URL, LocalTransport, local_model, local_servers
 from tasks_lib.providers.openai import OpenAI
 from tasks_lib.providers.protocol import Transport
+
+_UNCOMMITTED = 240  # rows that may wait for their commit beside those in flight; two groups and a bit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +105,9 @@ async def open_accounts(
 
 def _gate(limits: Limits, shared: SharedAccount | None) -> Gate:
     """The gate of an account; how many calls may be in flight it finds out, unless it is told."""
-    now = anyio.current_time() if shared is None else monotonic()  # processes have only the second in common
+    now = monotonic()  # which all processes of a machine have in common, and which is asyncio's own clock
     adaptive = Adaptive(now=now) if limits.in_flight is None else None
-    return Gate(limits, now=now, adaptive=adaptive, shared=shared)
+    return Gate(limits, now=now, adaptive=adaptive, shared=shared, clock=monotonic)
 
 
 def _shared(
@@ -124,9 +125,14 @@ def _shared(
 
 
 def at_once(setup: Setup, accounts: Mapping[str, Account]) -> int:
-    """How many rows may be under way: as many as the primaries' accounts let in."""
+    """How many rows may be under way: as many as the primaries' accounts let in.
+
+    Where that many are yet to be found out, there are more by those that wait for their commit: else the gate
+    would never be full, and nobody would learn that more may pass.
+    """
     primaries = {revision.models[0].model.provider for revision in setup.job.task.revisions}
-    return sum(accounts[name].gate.most_in_flight for name in primaries)
+    gates = [accounts[name].gate for name in primaries]
+    return sum(gate.most_in_flight + (_UNCOMMITTED if gate.is_adaptive else 0) for gate in gates)
 
 
 def group_rows(rows_at_once: int) -> int:

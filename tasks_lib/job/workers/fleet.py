@@ -289,6 +289,6 @@ def _joined(one: AccountNow, other: AccountNow) -> AccountNow:
         in_flight=one.in_flight + other.in_flight,
         most_in_flight=one.most_in_flight + other.most_in_flight,
         waiting=one.waiting + other.waiting,
-        closed_for=max(one.closed_for, other.closed_for),
+        closed_for=max(one.closed_for or 0.0, other.closed_for or 0.0),
         closed_why=one.closed_why or other.closed_why,
     )
