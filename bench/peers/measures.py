@@ -112,7 +112,9 @@ class Bench:
             f"{system.name} {cell.most_in_flight:,} of {n:,}"
             for (lat, n), cells in found.items()
             for system in self._systems
-            if lat == max(self._sizes.latencies_ms) and (cell := cells[system.name]).most_in_flight < 0.9 * n
+            if lat == max(self._sizes.latencies_ms)
+            and (cell := cells[system.name]).is_whole
+            and cell.most_in_flight < 0.9 * n
         ]
         if least:
             yield f"Not as many in flight as it was told, as the server saw it: {'; '.join(least)}."
@@ -152,17 +154,13 @@ class Bench:
         few, *more = sizes[:2]
         if not more:
             return
-        between = more[0] - few
         yield (
-            f"Each further row, between {few:,} and {more[0]:,}: whole processes compared, so that nothing "
-            "of their start, and nothing that a system says of itself, is in it; in brackets as above."
+            f"CPU of each further row, µs, between {few:,} and {more[0]:,}: whole processes compared, so "
+            "that nothing of their start, and no system's own word, is in it; in brackets as above."
         )
         yield from _table(
-            ("", "rows/s", "CPU µs a row"),
-            (
-                (name, *_further(found, name, few=few, more=more[0], rows=between, limit_s=limit))
-                for name in self._names()
-            ),
+            ("", "CPU µs a row"),
+            ((name, _further(found, name, few=few, more=more[0], limit_s=limit)) for name in self._names()),
         )
 
     def rate(self) -> Iterator[str]:
@@ -216,7 +214,7 @@ class Bench:
                 )
                 cells[name] = self._cell("faults", system, setting)
         yield (
-            f"Every 20th call answered 429 with a Retry-After of 1 s; {rows:,} rows, 64 in flight, 50 ms; "
+            f"One call in 20 answered 429 with a Retry-After of 1 s; {rows:,} rows, 64 in flight, 50 ms; "
             "in brackets: times that of rowmill."
         )
         yield from _table(
@@ -306,26 +304,21 @@ class Bench:
         return [system.name for system in self._systems]
 
 
-def _further(
-    found: Mapping[tuple[int, str], Cell], name: str, *, few: int, more: int, rows: int, limit_s: float
-) -> tuple[str, str]:
-    """Rows/s and CPU a row of what a longer run took more than a shorter one."""
-    told = [_differences(found.get((few, one)), found.get((more, one)), rows) for one in (name, BASE)]
-    ours, base = told
+def _further(found: Mapping[tuple[int, str], Cell], name: str, *, few: int, more: int, limit_s: float) -> str:
+    """CPU a row of what a longer run took more than a shorter one."""
+    ours, base = (_more_cpu(found.get((few, one)), found.get((more, one))) for one in (name, BASE))
     if ours is None:
-        longest = found.get((more, name)) or found[few, name]
-        return (longest.why_not(limit_s),) * 2
+        return (found.get((more, name)) or found[few, name]).why_not(limit_s)
     if name == BASE or base is None:
-        return f"{ours[0]:,.0f}", f"{ours[1]:,.0f}"
-    return f"{ours[0]:,.0f} ({ours[0] / base[0]:.2f})", f"{ours[1]:,.0f} ({ours[1] / base[1]:.2f})"
+        return f"{ours:,.0f}"
+    return f"{ours:,.0f} ({ours / base:.2f})"
 
 
-def _differences(short: Cell | None, long: Cell | None, rows: int) -> tuple[float, float] | None:
+def _more_cpu(short: Cell | None, long: Cell | None) -> float | None:
+    """Microseconds a row; None if one of the two is not whole."""
     if short is None or long is None or not (short.is_whole and long.is_whole):
         return None
-    seconds = max(long.watched.seconds - short.watched.seconds, 1e-3)
-    cpu = max(long.watched.cpu_seconds - short.watched.cpu_seconds, 1e-9)
-    return rows / seconds, cpu / rows * 1e6
+    return (long.watched.cpu_seconds - short.watched.cpu_seconds) / (long.rows - short.rows) * 1e6
 
 
 def _ways(name: str, its_own: str | None) -> Sequence[tuple[str, bool]]:
