@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import resource
 import time
@@ -18,6 +19,8 @@ def main() -> None:
     parser.add_argument("job", type=Path)
     job: Path = parser.parse_args().job
     setup = load_setup(job, environment=Environment.from_os())
+    gc.collect()
+    gc.freeze()  # as the command does
     began, cpu = time.perf_counter(), time.process_time()
     summary = asyncio.run(run_batch(setup))
     cpu, seconds = time.process_time() - cpu, time.perf_counter() - began

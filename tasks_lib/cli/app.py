@@ -301,6 +301,14 @@ def run(
             show_default=False,
         ),
     ] = None,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve",
+            metavar="",
+            help="Let other DuckDB clients read the ledger meanwhile, over Quack; install rowmill[live].",
+        ),
+    ] = False,
     prefect: Annotated[
         bool | None,
         typer.Option(
@@ -359,6 +367,7 @@ def run(
             max_cost_per_day=max_cost_per_day,
             on_ambiguous=on_ambiguous and on_ambiguous.value,
             workers=workers,
+            serve=serve or None,
         ),
         options=Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned),
         manner=Manner(prefect=prefect, json=as_json, quiet=quiet),

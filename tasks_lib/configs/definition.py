@@ -37,6 +37,7 @@ def definition_of(job: Job) -> Mapping[str, JsonValue]:
         "expected": dict(job.expected),
         "revision": job.revision_tag,
         "seed": job.seed,
+        "serve": job.serve,
         "workers": job.workers,
         "identical_rows": job.identical_rows,
     }

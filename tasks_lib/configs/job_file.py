@@ -160,6 +160,10 @@ class JobFile(Keys):
     revision: Text | None = Field(
         default=None, description="Tag of the one revision to use; by default all, by their weights"
     )
+    serve: bool = Field(
+        default=False,
+        description="Let other DuckDB clients of this machine read the ledger while a batch runs, over Quack",
+    )
     workers: Workers = Field(
         default=1, description="Processes that make the calls, where one core is not enough for them"
     )

@@ -273,6 +273,7 @@ def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> 
         expected=file.expected,
         revision_tag=file.revision,
         seed=file.seed or task.name,
+        serve=file.serve,
         workers=file.workers,
         identical_rows=file.identical_rows,
     )

@@ -16,6 +16,7 @@ _FLAGS: Final = {  # flags that have a name of their own, and the keys they stan
     "ledger": ("ledger",),
     "reporting_group": ("reporting_group",),
     "model": ("model",),
+    "serve": ("serve",),
     "workers": ("workers",),
     "max_cost": ("limits", "max_cost"),
     "max_cost_per_group": ("limits", "max_cost_per_group"),

@@ -90,6 +90,7 @@ class Job:
     expected: Mapping[str, str] = field(default_factory=dict)  # answer's field -> column with the right value
     revision_tag: str | None = None  # None: by traffic weight
     seed: str  # of the choice by weight
+    serve: bool = False  # the ledger, to other DuckDB clients of this machine, while a batch runs
     workers: int = 1  # processes that make the calls
     identical_rows: str = "once"  # rows that ask the same: one call for all that are under way, or `each`
     definition: Mapping[str, JsonValue] = field(

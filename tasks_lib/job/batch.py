@@ -107,7 +107,11 @@ async def run_batch(
                 count_runs=any(setup.provider(model).idempotency_header for model in setup.models),
             )
             async with reachable(
-                batch.steering, ledger=ledger, batch_id=batch.id, warn=batch.tally.warnings.append
+                batch.steering,
+                ledger=ledger,
+                batch_id=batch.id,
+                warn=batch.tally.warnings.append,
+                serve=setup.job.serve,
             ):
                 summary = await batch.run(stretches.fetch, rows=rows, transport=transport)
                 if not summary.outcome.is_whole:

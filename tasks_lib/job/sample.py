@@ -21,6 +21,7 @@ from tasks_lib.job.accounts import limits_for
 from tasks_lib.job.batch import CHUNK_ROWS, Batch
 from tasks_lib.job.checks import planner_of
 from tasks_lib.job.intervals import Estimate, rest_of, share_of
+from tasks_lib.job.reach import reachable
 from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.tally import Summary, Tally
@@ -199,7 +200,10 @@ class Sampling:
                     self._setup.provider(model).idempotency_header for model in self._setup.models
                 ),
             )
-            return await batch.run(stretches.fetch, rows=len(self._rows), transport=self._transport)
+            async with reachable(
+                batch.steering, ledger=ledger, batch_id=batch.id, warn=batch.tally.warnings.append
+            ):
+                return await batch.run(stretches.fetch, rows=len(self._rows), transport=self._transport)
 
     async def _hear(self, task_run: TaskRun) -> None:
         if task_run.status is not Status.CANCELLED:

@@ -216,6 +216,13 @@ def account_now(account: Account) -> AccountNow:
         closed_why="the provider asked for it" if state.closed_for else None,
         requests_per_minute=per_minute or state.limits.get("requests_per_minute"),
         tokens_per_minute=tokens or state.limits.get("tokens_per_minute"),
+        waits_for=state.waits_for,
+        waits_seconds=state.head_waits,
+        left=state.left,
+        found_why=found.why if found else None,
+        waves=found.waves if found else 0,
+        processes=state.processes,
+        in_flight_of_all=state.in_flight_of_all,
     )
 
 

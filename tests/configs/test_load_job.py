@@ -246,7 +246,7 @@ def test_the_definition_is_the_whole_job_as_json(project: Project) -> None:
     assert set(definition) == {
         "job", "task", "source", "inputs", "reporting_group", "reference", "context_id", "metadata", "limits",
         "retries", "ledger", "output", "expected", "revision", "seed", "identical_rows",
-        "workers",
+        "workers", "serve",
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import math
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -207,9 +208,9 @@ class Fleet:
                 plans: Sequence[Plan] = ()
                 with self._stop.cuts_short():
                     plans = await feed.draw_some(most)
-                await worker.channel.send(Plans(plans=() if self._stop.called else tuple(plans)))
+                await _tell(worker, Plans(plans=() if self._stop.called else tuple(plans)))
             case Need(worst=worst):
-                await worker.channel.send(self._granted(worker, worst))
+                await _tell(worker, self._granted(worker, worst))
 
     def _granted(self, worker: _Worker, worst: Decimal) -> Granted:
         try:
@@ -239,7 +240,7 @@ class Fleet:
                 self._books.committed(len(done.counted))
             for run in done.counted:
                 await self._books.count_down(run)
-            await worker.channel.send(Committed(number=done.number, error=arrived.error))
+            await _tell(worker, Committed(number=done.number, error=arrived.error))
         if arrived.error is not None:
             raise LedgerError(arrived.error)
 
@@ -269,10 +270,7 @@ class Fleet:
     async def _tell_all(self, frame: Frame) -> None:
         for worker in self._workers:
             if not worker.gone:
-                try:
-                    await worker.channel.send(frame)
-                except anyio.BrokenResourceError:  # it died; who serves it will say so
-                    continue
+                await _tell(worker, frame)
 
     async def _drop(self, feed: Feed) -> None:
         await self._tell_all(Drop())
@@ -280,6 +278,11 @@ class Fleet:
             for worker in self._workers:
                 if not worker.gone:
                     serving.start_soon(self._serve, worker, feed)
+
+
+async def _tell(worker: _Worker, frame: Frame) -> None:
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # it died; who serves it says so
+        await worker.channel.send(frame)
 
 
 def _joined(one: AccountNow, other: AccountNow) -> AccountNow:

@@ -3,6 +3,7 @@
 It ends with whoever started it: a socket that hangs up drops the calls under way.
 """
 
+import gc
 import signal
 import sys
 from collections import deque
@@ -55,6 +56,8 @@ def main() -> None:
     """Work until there is nothing left, or whoever started this is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; we hear from the fleet
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as above, of a service's end
+    gc.collect()
+    gc.freeze()  # as the command does
     anyio.run(_work, int(sys.argv[1]))
 
 
