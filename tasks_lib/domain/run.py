@@ -136,11 +136,14 @@ def run_data(attempts: Sequence[Attempt], *, failure: Failure | None) -> RunData
     """What the attempts say of the run, once and for all reports."""
     input_tokens = output_tokens = cached_tokens = reasoning_tokens = 0
     worked = waited = 0.0
+    possible = _NOTHING
     models: set[int] = set()
     for attempt in attempts:
         waited += attempt.waited
         worked += attempt.worked
         models.add(attempt.position)
+        if attempt.estimated_cost is not None:
+            possible += attempt.estimated_cost
         if attempt.usage is not None:
             input_tokens += attempt.usage.input_tokens
             output_tokens += attempt.usage.output_tokens
@@ -157,7 +160,7 @@ def run_data(attempts: Sequence[Attempt], *, failure: Failure | None) -> RunData
         waited=waited,
         cost=total_cost(attempts),
         cost_source=_cost_source(attempts),
-        possible_cost=sum((attempt.estimated_cost or _NOTHING for attempt in attempts), _NOTHING),
+        possible_cost=possible,
         is_error=failure is not None,
         llm_retries=len(attempts) - len(models),
         used_fallback_model=fell_back,

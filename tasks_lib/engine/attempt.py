@@ -70,6 +70,7 @@ class Caller:
         stop: Stop,
         money: Purse | None,
         now: Callable[[], datetime],
+        clock: Callable[[], float],  # seconds, of the event loop
         sleeping: Callable[[], AbstractContextManager[None]],  # entered by who only waits
         began: Callable[[Plan], None],  # told before the first call for a row
     ) -> None:
@@ -79,6 +80,7 @@ class Caller:
         self._stop = stop
         self._money = money
         self._now = now
+        self._clock = clock
         self._sleeping = sleeping
         self._began = began
         self._forecasts: dict[tuple[str, Model], Forecast] = {}
@@ -88,13 +90,13 @@ class Caller:
         choice = plan.models[call.position]
         account = self._accounts[choice.model.provider]
         messages = corrected(plan.messages, call.correction)
-        decided = anyio.current_time()
+        decided = self._clock()
         leave = await self._let_in(account.gate, plan, call, messages)
         if leave is None:
             return False
         if not attempts:
             self._began(plan)
-        began = anyio.current_time()
+        began = self._clock()
         started_at = self._now()
         outcome: Reply | Failure = _INTERRUPTED
         try:
@@ -111,7 +113,7 @@ class Caller:
                 listen=account.hear,
             )
         finally:
-            worked = anyio.current_time() - began
+            worked = self._clock() - began
             account.gate.leave(leave.passed, outcome, worked=worked)
             prices = self._prices_for(choice.model, outcome.usage)
             cost = self._cost(choice.model, outcome, prices)
@@ -150,11 +152,16 @@ class Caller:
             )
         reserved: Reserved | None = None
         passed: Passed | None = None
+        limited = self._money is not None and self._money.is_limited
+        if not (call.wait or limited or self._stop.called):  # as most calls are: nothing to wait for
+            passed = gate.enter_at_once(input_tokens=likely.input_tokens, output_tokens=likely.output_tokens)
+            if passed is not None:
+                return _Leave(passed, None)
         with self._stop.cuts_short():
             if call.wait > 0:
                 with self._sleeping():
                     await anyio.sleep(call.wait)
-            if self._money is not None and self._money.is_limited:
+            if limited and self._money is not None:
                 try:
                     reserved = await self._money.reserve(
                         self._worst_cost(choice, plan, messages), group=plan.reporting_group

@@ -153,6 +153,14 @@ class Gate:
             or self._account.day_limits is not None
         )
 
+    def enter_at_once(self, *, input_tokens: float = 0.0, output_tokens: float = 0.0) -> Passed | None:
+        """As `enter`, if nobody waits and everything allows it at this moment; else None."""
+        if self._queue:
+            return None
+        waiter = _Waiter(input_tokens, output_tokens, arrived=self._clock())
+        self._try(waiter, now=waiter.arrived)
+        return waiter.passed
+
     async def enter(self, *, input_tokens: float = 0.0, output_tokens: float = 0.0) -> Passed:
         """Wait for leave to have one call in flight that is likely to use so many tokens.
 

@@ -8,7 +8,7 @@ have     drives the protocol's generator over the transport (exchange.py)
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -40,7 +40,7 @@ def utc_now() -> datetime:
 class _Asking:
     """A run under way, for others that ask the same."""
 
-    over: anyio.Event = field(default_factory=anyio.Event)
+    over: anyio.Event | None = None  # made by the first who waits
     task_run: TaskRun | None = None
 
 
@@ -58,6 +58,7 @@ class Engine:
         joins: bool = True,
         watch: RowWatch | None = None,
         now: Callable[[], datetime] = utc_now,
+        clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         """Work with these accounts and hand each task run to `record` when it is over.
 
@@ -70,6 +71,7 @@ class Engine:
             stop=stop,
             money=money,
             now=now,
+            clock=clock,
             sleeping=self._sleeping,
             began=self._watch.began,
         )
@@ -128,6 +130,7 @@ class Engine:
             return
         asked = (plan.revision.fingerprint, plan.input_hash)
         while (other := self._asking.get(asked)) is not None:
+            other.over = other.over or anyio.Event()
             with self._stop.cuts_short(), self._sleeping():
                 await other.over.wait()
             if self._stop.called:
@@ -142,7 +145,8 @@ class Engine:
             await self._ask(plan, created_at, asking)
         finally:
             self._asking.pop(asked, None)
-            asking.over.set()
+            if asking.over is not None:
+                asking.over.set()
 
     async def _ask(self, plan: Plan, created_at: datetime, asking: _Asking | None = None) -> None:
         attempts: list[Attempt] = []

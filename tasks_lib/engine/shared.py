@@ -42,6 +42,7 @@ except ImportError:  # as on Windows: then nothing is shared
 
 _BYTES = CELLS * 8
 _STUCK = 0.2  # seconds; nobody holds the lock for longer than some microseconds, unless it was stopped there
+_A_MOMENT = 0.005  # seconds; what is done at the table takes microseconds
 _TURN = 0.0002  # seconds between two looks at a lock that is held
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SALT_BYTES = 32
@@ -63,6 +64,7 @@ class SharedAccount:
         self.cells = memoryview(self._map).cast("d")
         self.seat = seat
         self._skips_lock_until = 0.0
+        self._locked = False
         self._sit_down()
 
     @property
@@ -73,17 +75,25 @@ class SharedAccount:
     def lock(self) -> None:
         """Have the table to oneself until `unlock`.
 
-        Whoever was stopped while it had the table cannot stop the others: they go on without the lock, and
-        at worst miscount by a call.
+        Who sits there alone needs no lock, which would cost as much as all the rest of the gate: whoever sits
+        down beside it waits a moment before its first call. Whoever was stopped while it had the table cannot
+        stop the others: they go on without the lock, and at worst miscount by a call.
         """
+        if self.others:
+            self._lock()
+
+    def unlock(self) -> None:
+        """Let the others go on."""
+        if self._locked:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self._locked = False
+
+    def _lock(self) -> None:
+        self._locked = True
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._wait_for_lock()
-
-    def unlock(self) -> None:
-        """Let the others go on."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _wait_for_lock(self) -> None:
         begun = time.monotonic()  # the system's, not the gate's: this is about a real process
@@ -121,7 +131,7 @@ class SharedAccount:
         """Leave the table."""
         if self._descriptor < 0:
             return
-        self.lock()
+        self._lock()
         try:
             self._empty(self.seat)
             self.clear_seats_of_the_dead()
@@ -136,7 +146,7 @@ class SharedAccount:
     def _sit_down(self) -> None:
         """Take the seat; the first at the table after a boot, or in a damaged file, clears it."""
         cells = self.cells
-        self.lock()
+        self._lock()
         try:
             cells[HIGHEST_SEAT] = float(SEATS - 1)
             self._empty(self.seat)
@@ -163,6 +173,8 @@ class SharedAccount:
             cells[GENERATION] += 1.0
         finally:
             self.unlock()
+        if self.others:
+            time.sleep(_A_MOMENT)  # in which who was alone ends what it does without the lock
 
     def _empty(self, number: int) -> None:
         for cell in range(seat_at(number), seat_at(number + 1)):

@@ -124,15 +124,18 @@ def _shared(
         return None
 
 
-def at_once(setup: Setup, accounts: Mapping[str, Account]) -> int:
-    """How many rows may be under way: as many as the primaries' accounts let in.
+def rows_at_once(setup: Setup, accounts: Mapping[str, Account]) -> Callable[[], int]:
+    """How many rows may be under way at any moment: as many as the primaries' accounts let in.
 
     Where that many are yet to be found out, there are more by those that wait for their commit: else the gate
     would never be full, and nobody would learn that more may pass.
     """
     primaries = {revision.models[0].model.provider for revision in setup.job.task.revisions}
     gates = [accounts[name].gate for name in primaries]
-    return sum(gate.most_in_flight + (_UNCOMMITTED if gate.is_adaptive else 0) for gate in gates)
+    if len(gates) == 1:  # this is asked for twice a row
+        (gate,) = gates
+        return lambda: gate.most_in_flight + (_UNCOMMITTED if gate.is_adaptive else 0)
+    return lambda: sum(gate.most_in_flight + (_UNCOMMITTED if gate.is_adaptive else 0) for gate in gates)
 
 
 def group_rows(rows_at_once: int) -> int:

@@ -1,6 +1,7 @@
 """One batch, from the first row to the last commit."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -22,7 +23,7 @@ from tasks_lib.engine.feed import Feed, Fetch
 from tasks_lib.engine.money import Money, Sums
 from tasks_lib.engine.run import Engine, utc_now
 from tasks_lib.engine.stop import Stop, Why
-from tasks_lib.job.accounts import at_once, group_rows, open_accounts
+from tasks_lib.job.accounts import group_rows, open_accounts, rows_at_once
 from tasks_lib.job.accuracy import accuracy_of
 from tasks_lib.job.books import Books, ChunkWatch
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
@@ -227,21 +228,25 @@ class Batch:
         self, feed: Feed, transport: httpx.AsyncBaseTransport | None, watch: UnderWayWatch
     ) -> None:
         """Run the rows in this process."""
-        async with (
-            open_accounts(self._setup, transport=transport, warn=self.tally.warnings.append) as accounts,
-            open_writer(
-                self._ledger,
-                batch_id=self.id,
-                on_commit=self.books.committed,
-                group_rows=lambda: group_rows(at_once(self._setup, accounts)),
-            ) as writer,
-        ):
+        async with AsyncExitStack() as stack:
+            accounts = await stack.enter_async_context(
+                open_accounts(self._setup, transport=transport, warn=self.tally.warnings.append)
+            )
+            at_once = rows_at_once(self._setup, accounts)
+            writer = await stack.enter_async_context(
+                open_writer(
+                    self._ledger,
+                    batch_id=self.id,
+                    on_commit=self.books.committed,
+                    group_rows=lambda: group_rows(at_once()),
+                )
+            )
             engine = self._engine(accounts, writer, watch)
             for account in accounts.values():
                 account.gate.on_change = engine.grow
             self.steering.runs(CrewHere(accounts, engine))
             draw = partial(self.suspects.drawn, feed.draw)
-            await engine.run(draw, at_once=lambda: at_once(self._setup, accounts))
+            await engine.run(draw, at_once=at_once)
 
     def _engine(self, accounts: Mapping[str, Account], writer: LedgerWriter, watch: UnderWayWatch) -> Engine:
         async def record(task_run: TaskRun) -> None:
@@ -262,6 +267,7 @@ class Batch:
             money=self._money,
             joins=self._setup.job.identical_rows == "once",
             watch=watch,
+            clock=monotonic,
         )
 
     def _outcome(self) -> tuple[Outcome, str | None]:

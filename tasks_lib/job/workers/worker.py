@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from time import monotonic
 
 import anyio
 from anyio import from_thread
@@ -21,7 +22,7 @@ from tasks_lib.domain.run import TaskRun
 from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.run import Engine
 from tasks_lib.engine.stop import Stop, Why
-from tasks_lib.job.accounts import Part, at_once, group_rows, limits_for, open_accounts
+from tasks_lib.job.accounts import Part, group_rows, limits_for, open_accounts, rows_at_once
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.steering import account_now
@@ -114,11 +115,10 @@ class Worker:
 
     async def _run_rows(self, accounts: Mapping[str, Account], lease: Lease | None) -> None:
         under_way = UnderWay(self._setup.job.ledger, batch_id=self._begin.batch_id, worker=self._begin.number)
+        at_once = rows_at_once(self._setup, accounts)
         try:
             async with open_writer(
-                self,
-                batch_id=self._begin.batch_id,
-                group_rows=lambda: group_rows(at_once(self._setup, accounts)),
+                self, batch_id=self._begin.batch_id, group_rows=lambda: group_rows(at_once())
             ) as writer:
                 self._engine = engine = Engine(
                     accounts=accounts,
@@ -128,10 +128,11 @@ class Worker:
                     money=lease,
                     joins=self._setup.job.identical_rows == "once",
                     watch=UnderWayWatch(under_way, Suspects(self._stop)),
+                    clock=monotonic,
                 )
                 for account in accounts.values():
                     account.gate.on_change = engine.grow
-                await engine.run(self._draw, at_once=lambda: at_once(self._setup, accounts))
+                await engine.run(self._draw, at_once=at_once)
         finally:
             under_way.close()
 
