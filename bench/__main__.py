@@ -65,7 +65,7 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
         return overhead(server.base_url(), sizes=sizes, at_once=256, repeats=1 if quick else 3)
     if section == "latency":
-        return latency(server, rows=2_000 if quick else 10_000)
+        return latency(server, rows=4_000 if quick else 20_000)
     if section == "rate":
         return rate(server, per_minute=600, minutes=1.2 if quick else 2.5)
     if section == "adaptive":
