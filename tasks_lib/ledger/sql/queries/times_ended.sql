@@ -3,5 +3,5 @@ select any_value(asked.identity) as identity,
        count(*)                  as times
 from asked
 join task_runs on task_runs.identity = asked.identity::uuid
-where task_runs.status <> 'cancelled'
+where task_runs.error_kind is distinct from 'cancelled'
 group by task_runs.identity;
