@@ -1,5 +1,6 @@
 """From rows to plans: which rows of a source need a call."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -7,6 +8,7 @@ from itertools import islice
 import uuid_utils
 from anyio import to_thread
 
+from tasks_lib.domain.fingerprint import canonical_json
 from tasks_lib.domain.plan import Charted, Plan, Planner
 from tasks_lib.domain.row import Row
 from tasks_lib.engine.stop import Stop
@@ -15,7 +17,12 @@ from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.tally import Tally
 from tasks_lib.ledger import Ledger
 
-_MOST_AT_A_TIME = 4  # stretches that are looked up together; all their rows and plans are in memory at once
+# A look-up goes through all that the ledger has, however little it looks for: 25 ms of a million runs. So a
+# job that is mostly answered is looked up in as long pieces as memory allows.
+_MOST_AT_A_TIME = 8  # stretches that are looked up together; their rows are in memory at once
+_MOST_TEXT = 16 << 20  # bytes of these rows as JSON; in memory they are several times that
+_EVERY = 50  # of so many rows one is measured
+_FEW = 4  # a look-up that leaves less than this part of its rows to be asked is followed by a longer one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +33,15 @@ class Options:
     force: bool = False  # ask again what was answered before
     retry_failed: bool = False  # only rows that failed before
     retry_poisoned: bool = False  # also those that were set aside since the process died of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stretch:
+    """A stretch of rows of which some are to be asked."""
+
+    first_row: int
+    last_row: int
+    to_ask: Sequence[Charted]
 
 
 class Stretches:
@@ -59,38 +75,61 @@ class Stretches:
         self._suspects = suspects if suspects is not None else Suspects(Stop())
         self._count_runs = count_runs
         self._at_a_time = 1
+        self._looked_up: deque[_Stretch] = deque()  # and not yet planned
 
     async def fetch(self) -> Sequence[Plan] | None:
         """The plans of the next stretch, perhaps none; None at the end of the source."""
-        stretch = await to_thread.run_sync(self._next)
-        if stretch is None:
-            return self._suspects.held_back() or None
-        rows, plans = stretch
-        self._tally.skipped += len(rows) - len(plans)
-        if plans:
-            await self._books.opened(first_row=rows[0].number, last_row=rows[-1].number, plans=plans)
+        if not self._looked_up:
+            skipped = await to_thread.run_sync(self._look_up)
+            if skipped is None:
+                return self._suspects.held_back() or None
+            self._tally.skipped += skipped
+            if not self._looked_up:
+                return ()
+        stretch = self._looked_up.popleft()
+        plans = await to_thread.run_sync(self._plans, stretch.to_ask)
+        await self._books.opened(first_row=stretch.first_row, last_row=stretch.last_row, plans=plans)
         return self._suspects.sorted_out(plans)
 
-    def _next(self) -> tuple[list[Row], list[Plan]] | None:
-        rows = [row for stretch in islice(self._rows, self._at_a_time) for row in stretch]
-        if not rows:
+    def _look_up(self) -> int | None:
+        """Put the next rows that are to be asked in line, and tell how many are not; None at the end."""
+        drawn = self._draw()
+        if not drawn:
             return None
-        charted = [self._planner.chart(row) for row in rows]
-        to_ask = self._still_to_ask(charted)
-        plans = [self._planner.plan(one, task_run_id=str(uuid_utils.uuid7())) for one in to_ask]
-        if self._count_runs:
-            times = self._ledger.times_ended([one.identity for one in to_ask])
-            plans = [replace(plan, times_ended=times.get(plan.identity, 0)) for plan in plans]
-        # a job that was run before is mostly answered: then long look-ups cost less than many
-        self._at_a_time = 1 if plans else min(self._at_a_time * 2, _MOST_AT_A_TIME)
-        return rows, plans
+        to_ask = self._still_to_ask([[self._planner.chart(row) for row in rows] for rows in drawn])
+        self._looked_up.extend(
+            _Stretch(first_row=rows[0].number, last_row=rows[-1].number, to_ask=charted)
+            for rows, charted in zip(drawn, to_ask, strict=True)
+            if charted
+        )
+        rows, left = sum(map(len, drawn)), sum(map(len, to_ask))
+        self._at_a_time = min(self._at_a_time * 2, _MOST_AT_A_TIME) if left * _FEW < rows else 1
+        return rows - left
 
-    def _still_to_ask(self, charted: Sequence[Charted]) -> Sequence[Charted]:
+    def _draw(self) -> list[list[Row]]:
+        """The stretches that are looked up together: fewer where rows are long, and none at the end."""
+        drawn, text = [], 0
+        for rows in islice(self._rows, self._at_a_time):
+            drawn.append(rows)
+            measured = [len(canonical_json(row.values)) for row in rows[::_EVERY]]
+            text += sum(measured) * len(rows) // max(1, len(measured))
+            if text > _MOST_TEXT:
+                break
+        return drawn
+
+    def _plans(self, to_ask: Sequence[Charted]) -> list[Plan]:
+        plans = [self._planner.plan(one, task_run_id=str(uuid_utils.uuid7())) for one in to_ask]
+        if not self._count_runs:
+            return plans
+        times = self._ledger.times_ended([one.identity for one in to_ask])
+        return [replace(plan, times_ended=times.get(plan.identity, 0)) for plan in plans]
+
+    def _still_to_ask(self, stretches: list[list[Charted]]) -> list[list[Charted]]:
         if self._options.force:
-            return charted
-        identities = [one.identity for one in charted]
+            return stretches
+        identities = [one.identity for charted in stretches for one in charted]
         if self._options.retry_failed:
             failed = self._ledger.failed(identities)
-            return [one for one in charted if one.identity in failed]
+            return [[one for one in charted if one.identity in failed] for charted in stretches]
         answered = self._ledger.answered(identities)
-        return [one for one in charted if one.identity not in answered]
+        return [[one for one in charted if one.identity not in answered] for charted in stretches]
