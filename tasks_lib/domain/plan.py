@@ -48,7 +48,7 @@ class Plan:
     problem: Failure | None = None  # the row cannot be asked; no call will be made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made of every row, and that would double its cost
 class Charted:
     """A row with all that tells whether it was answered before; rendering waits until it was not."""
 
