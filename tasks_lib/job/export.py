@@ -65,7 +65,7 @@ def write_enriched(
             if written % _TRIMMED < batch.num_rows:
                 pa.default_memory_pool().release_unused()  # or what comes and goes with each batch adds up
             written += batch.num_rows
-    pa.default_memory_pool().release_unused()  # before the ledger is closed, which takes some for its checkpoint
+    pa.default_memory_pool().release_unused()  # the checkpoint at the end takes some, too
     return written
 
 
