@@ -11,6 +11,7 @@ from pathlib import Path
 from tasks_lib.configs import Environment
 from tasks_lib.job.batch import run_batch
 from tasks_lib.job.setup import load_setup
+from tasks_lib.job.spared import spare_pandas
 
 
 def main() -> None:
@@ -18,9 +19,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("job", type=Path)
     job: Path = parser.parse_args().job
+    spare_pandas()  # as the command does, and the next two
     setup = load_setup(job, environment=Environment.from_os())
     gc.collect()
-    gc.freeze()  # as the command does
+    gc.freeze()
     began, cpu = time.perf_counter(), time.process_time()
     summary = asyncio.run(run_batch(setup))
     cpu, seconds = time.process_time() - cpu, time.perf_counter() - began

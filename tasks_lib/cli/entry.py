@@ -13,6 +13,7 @@ from tasks_lib.cli.app import app
 from tasks_lib.cli.patient import patient
 from tasks_lib.cli.words import note, visible
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.job.spared import spare_pandas
 
 USAGE = 2  # the exit code of a wrong option, file or setting
 BUG = 70  # EX_SOFTWARE of sysexits.h
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always.
     """
+    if arguments is None:  # otherwise it is somebody else's process
+        spare_pandas()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the locale cannot say is no reason to fail

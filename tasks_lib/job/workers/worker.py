@@ -8,6 +8,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from time import monotonic
 
@@ -23,8 +24,10 @@ from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.run import Engine
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import Part, group_rows, limits_for, open_accounts, rows_at_once
+from tasks_lib.job.causes import sole_cause
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.setup import Setup, load_setup
+from tasks_lib.job.spared import spare_pandas
 from tasks_lib.job.steering import account_now
 from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.watch import UnderWayWatch
@@ -57,6 +60,7 @@ def main() -> None:
     """Work until there is nothing left, or whoever started this is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; we hear from the fleet
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as above, of a service's end
+    spare_pandas()
     gc.collect()
     gc.freeze()  # as the command does
     anyio.run(_work, int(sys.argv[1]))
@@ -71,7 +75,13 @@ async def _work(descriptor: int) -> None:
         await channel.send(Halt(why=Why.FAILURES, reason=f"{begin.job} was changed while it is run"))
         await channel.send(Gone(unspent=_NOTHING))
         return
-    await Worker(channel, begin, setup).run()
+    worker = Worker(channel, begin, setup)
+    try:
+        await worker.run()
+    except BaseException as error:
+        if not (worker.is_orphan or isinstance(sole_cause(error), LedgerError)):
+            raise
+        # What could not be committed is known where it should have been, or nobody is left to know it.
 
 
 class Worker:
@@ -92,6 +102,7 @@ class Worker:
         self._granted: deque[_Reply] = deque()
         self._numbered = 0
         self._accounts: Mapping[str, Account] = {}
+        self.is_orphan = False
         self._engine: Engine | None = None
         self._warnings: list[str] = []
 
@@ -221,6 +232,7 @@ class Worker:
 
     def _give_up(self, reason: str) -> None:
         """Nobody will answer any more."""
+        self.is_orphan = True
         self._stop.call(Why.INTERRUPTED, reason)
         for reply in (*self._waiting.values(), *self._granted):
             reply.error, reply.granted = reason, Granted(amount=_NOTHING, reason=reason)
@@ -231,7 +243,8 @@ class Worker:
         with self._stop.cuts_short():
             await anyio.sleep_forever()
         assert self._stop.why is not None  # noqa: S101 - it was called
-        await self._channel.send(Halt(why=self._stop.why, reason=self._stop.reason or ""))
+        with suppress(anyio.BrokenResourceError):  # who listens for it learns that, too
+            await self._channel.send(Halt(why=self._stop.why, reason=self._stop.reason or ""))
 
     async def _tell_state(self) -> None:
         while True:
