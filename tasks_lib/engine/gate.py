@@ -420,7 +420,7 @@ class Gate:
                 together = tuple(map(sum, zip(waiter.amounts, ahead, strict=True)))
                 room = not most or cells[IN_FLIGHT] + ahead[REQUESTS] < most
                 if not (room and self._account.fit(together, now=now)):
-                    wait = max(until - now, 0.0) + _POLL / 2
+                    wait, why = max(until - now, 0.0) + _POLL / 2, "turn"
         if wait > _NOTHING:
             if now - self._noticed > _NOTICE and self._shared is not None:
                 self._noticed = now

@@ -14,7 +14,9 @@ class GateState:
     most_in_flight: int
     waiting: int
     head_waits: float  # seconds until who is first in the queue is let in; 0: nobody waits; inf: nobody knows
-    waits_for: str | None  # what keeps the first waiting: a limit's name, in_flight, pause, retry_after, pace
+    waits_for: (
+        str | None
+    )  # what keeps the first waiting: a limit's name, in_flight, pause, retry_after, pace, turn
     paused: bool  # by the user
     closed_for: float  # seconds, since the provider asked for it
     limits: Mapping[str, float]  # in force

@@ -26,6 +26,7 @@ from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import group_rows, open_accounts, rows_at_once
 from tasks_lib.job.accuracy import accuracy_of
 from tasks_lib.job.books import Books, ChunkWatch
+from tasks_lib.job.causes import sole_cause
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.export import bring_up_to_date
@@ -338,10 +339,3 @@ def _money(limits: Limits, ledger: Ledger) -> Money:
             spent_today=ledger.spent_since(midnight) if limits.max_cost_per_day is not None else Decimal(0),
         )
     )
-
-
-def sole_cause(error: BaseException) -> BaseException:
-    """The one error that a group of groups comes down to; a group that holds several stays one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

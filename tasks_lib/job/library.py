@@ -27,7 +27,8 @@ from tasks_lib.domain.run import TaskRun
 from tasks_lib.domain.task import Task
 from tasks_lib.domain.template import Template
 from tasks_lib.engine.stop import Stop, Why
-from tasks_lib.job.batch import Batch, run_batch, sole_cause
+from tasks_lib.job.batch import Batch, run_batch
+from tasks_lib.job.causes import sole_cause
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.export import enriched_batches
 from tasks_lib.job.setup import Setup, load_setup, setup_of

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,3 +175,41 @@ def test_what_several_processes_cannot_do_is_refused(
     """Before anything is opened, with what to do instead."""
     with pytest.raises(Mistake, match=told):
         setup_for(tmp_path, server, rows=1, **overrides)
+
+
+def test_workers_end_with_whoever_started_them(tmp_path: Path, server: Server) -> None:
+    """The batch's own process is killed: its workers are gone, without a word, and the next run goes on."""
+    setup = setup_for(tmp_path, server, rows=600)
+    command = [sys.executable, "-m", "tasks_lib.cli", "run", str(setup.path), "-q", "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not server.stats()["billed"]:
+            time.sleep(0.01)
+        process.kill()
+        assert process.stderr is not None
+        said = process.stderr.read()  # which ends when the last of them has ended
+    assert said == ""
+    before = server.stats()["billed"]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert set(rows_in(setup.job.ledger).values()) == {1}
+    assert server.stats()["billed"] <= 600 + 16
+    assert before < 600
+
+
+def test_a_full_disk_ends_all_workers_without_a_word(tmp_path: Path, server: Server) -> None:
+    """What was committed stands, the batch says why it stopped, and no worker has anything to add."""
+    setup = setup_for(tmp_path, server, rows=3_000, in_flight=64)
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000));"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from tasks_lib.cli import main; main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run", str(setup.path), "--json", "--workers", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    again = anyio.run(run_batch, setup)
+    assert again.completed + again.skipped == 3_000

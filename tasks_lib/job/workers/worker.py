@@ -24,7 +24,7 @@ from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.run import Engine
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import Part, group_rows, limits_for, open_accounts, rows_at_once
-from tasks_lib.job.causes import sole_cause
+from tasks_lib.job.causes import is_all
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.spared import spare_pandas
@@ -79,7 +79,7 @@ async def _work(descriptor: int) -> None:
     try:
         await worker.run()
     except BaseException as error:
-        if not (worker.is_orphan or isinstance(sole_cause(error), LedgerError)):
+        if not (worker.is_orphan or is_all(error, LedgerError)):
             raise
         # What could not be committed is known where it should have been, or nobody is left to know it.
 
