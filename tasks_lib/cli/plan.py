@@ -70,11 +70,19 @@ def _limits(limits: Limits) -> str:
         (limits.in_flight, "{} calls in flight"),
         (limits.requests_per_minute, "{} requests a minute"),
         (limits.tokens_per_minute, "{} tokens a minute"),
+        (limits.input_tokens_per_minute, "{} tokens of input a minute"),
+        (limits.output_tokens_per_minute, "{} tokens of output a minute"),
+        (limits.requests_per_day, "{} requests a day"),
+        (limits.tokens_per_day, "{} tokens a day"),
         (limits.max_failures, "{} failed rows"),
     )
     parts = [text.format(count(limit)) for limit, text in told if limit is not None]
-    if limits.max_cost is not None:
-        parts.append(dollars(limits.max_cost))
+    sums = (
+        (limits.max_cost, "{}"),
+        (limits.max_cost_per_group, "{} for each reporting group"),
+        (limits.max_cost_per_day, "{} a day"),
+    )
+    parts += [text.format(dollars(most)) for most, text in sums if most is not None]
     return ", ".join(parts)
 
 

@@ -72,10 +72,13 @@ def carried_out(begin: Begin, setup: Setup, tally: Tally, *, watched: bool, quie
     # What is loaded by now stays: to look through it again costs a tenth of a second, with all calls waiting.
     gc.collect()
     gc.freeze()
-    with live_line() if watched else nullcontext(None if quiet else log_line) as show:
-        return anyio.run(
-            partial(_carry_out, begin, setup, tally, show=show, every=LOOKED_AT if watched else LOGGED)
-        )
+    try:
+        with live_line() if watched else nullcontext(None if quiet else log_line) as show:
+            return anyio.run(
+                partial(_carry_out, begin, setup, tally, show=show, every=LOOKED_AT if watched else LOGGED)
+            )
+    finally:
+        gc.unfreeze()
 
 
 def _directly(setup: Setup, *, options: Options) -> Begin:

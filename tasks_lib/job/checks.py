@@ -2,6 +2,7 @@
 
 from difflib import get_close_matches
 
+from tasks_lib.configs import route_for
 from tasks_lib.domain.job import Job
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.plan import LONGEST_LABEL, LONGEST_METADATA, Planner
@@ -12,7 +13,7 @@ from tasks_lib.rows import OpenSource, check_output
 
 
 def check_before_rows(setup: Setup) -> None:
-    """Keys, local models, and the folders of ledger and output, which are made if they are not there.
+    """Keys, proxies, local models, and the folders of ledger and output, which are made if need be.
 
     Raises:
         Mistake: one of them would fail the batch later.
@@ -20,6 +21,7 @@ def check_before_rows(setup: Setup) -> None:
     setup.secrets()
     for model in setup.models:
         provider = setup.provider(model)
+        route_for(provider, setup.environment.variables)
         if provider.protocol == LOCAL:
             local_model(model.name, model_path=provider.model_path)
     try:
