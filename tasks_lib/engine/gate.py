@@ -46,6 +46,7 @@ from tasks_lib.engine.layout import (
 )
 from tasks_lib.engine.passed import Passed
 from tasks_lib.engine.quota import Told
+from tasks_lib.engine.refusals import Refusals
 from tasks_lib.engine.shared import SharedAccount
 from tasks_lib.providers.rates import Rates
 
@@ -112,6 +113,7 @@ class Gate:
         self._clock = clock or (time.monotonic if shared is not None else anyio.current_time)
         self._wall = wall
         self._paused = False
+        self._refusals = Refusals()
         self._queue: deque[_Waiter] = deque()
         self._why: str | None = None  # what keeps the first of the queue
         self._head_until = math.inf  # when it is likely to be let in
@@ -190,7 +192,7 @@ class Gate:
         """End a call that entered and took so many seconds.
 
         Its usage settles its tokens; without one those that were taken stay. A pause that it was asked for
-        holds for all behind the gate.
+        holds for all behind the gate, unless such pauses are known not to help (see `refusals`).
         """
         now = self._clock()
         most = self.most_in_flight
@@ -200,6 +202,7 @@ class Gate:
         if usage is not None:
             used = (1.0, float(usage.total_tokens), float(usage.input_tokens), float(usage.output_tokens))
         retry_after = outcome.retry_after if isinstance(outcome, Failure) else None
+        self._refusals.ended(refused=retry_after is not None)
         self._end(passed, taken, used, now=now, retry_after=retry_after)
         if self._adaptive is not None and passed.ticket is not None:
             self._adaptive.ended(
@@ -488,7 +491,9 @@ class Gate:
             cells[self._seat + CALLS] -= 1.0
             if self._own_most:
                 cells[IN_FLIGHT] -= 1.0
-            if retry_after is not None:
+            if retry_after is not None and self._refusals.call_for_pause(
+                began=passed.at, now=now, paused_until=cells[CLOSED_UNTIL], ramp_until=cells[RAMP_UNTIL]
+            ):
                 self._close(retry_after, now=now)
         finally:
             if self._shared is not None:
