@@ -100,7 +100,7 @@ def job(folder: Path, base_url: str, *, limits: str) -> Path:
 async def test_an_outside_judge_finds_no_fault_with_how_limits_are_kept(
     judge: Judge, tmp_path: Path, limits: str
 ) -> None:
-    """Every row is answered, and not even a warning: Retry-After, backoff and the number of tries are right."""
+    """Every row is answered, and not even a warning: Retry-After, backoff and number of tries are right."""
     path = job(tmp_path, f"{judge.url}/v1", limits=limits)
     summary: Summary = await run_batch(load_setup(path, environment=Environment.of({})))
     assert (summary.completed, summary.failed) == (ROWS, 0)
