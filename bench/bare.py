@@ -9,8 +9,6 @@ One client a process, so that the peak of memory is its own.
 
 import argparse
 import asyncio
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,6 +16,7 @@ from dataclasses import asdict, dataclass
 import orjson
 
 from bench.clients import CLIENTS, Ask
+from bench.peak import own_peak_mb
 
 _BEFORE, _AFTER = orjson.dumps(
     {
@@ -82,9 +81,6 @@ async def _measured(name: str, ask: Ask, n: int, at_once: int) -> Figures:
         for _ in range(min(at_once, n)):
             workers.create_task(_work(ask, rows))
     seconds, used = time.perf_counter() - began, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        1 << 20 if sys.platform == "darwin" else 1 << 10
-    )
     return Figures(
         client=name,
         rows=n,
@@ -92,7 +88,7 @@ async def _measured(name: str, ask: Ask, n: int, at_once: int) -> Figures:
         seconds=round(seconds, 3),
         rows_per_second=round(n / seconds, 1),
         cpu_us_per_row=round(used / n * 1e6, 1),
-        peak_rss_mb=round(peak, 1),
+        peak_rss_mb=round(own_peak_mb(), 1),
     )
 
 

@@ -5,13 +5,13 @@
 
 import argparse
 import json
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench.children import json_of
+from bench.peak import own_peak_mb
 from tasks_lib.ledger import open_ledger
 from tests.ledger.builders import answered, begin, plan, run
 
@@ -66,7 +66,7 @@ def _write(folder: Path, *, rows: int, group: int) -> dict[str, float]:
             opened.add(task_runs, batch_id=batch)
             cpu += time.process_time() - cpu_before
             seconds += time.perf_counter() - began
-        before_closing = _peak_mb()
+        before_closing = own_peak_mb()
         began = time.perf_counter()
     commits = -(-rows // group)
     return {
@@ -74,13 +74,9 @@ def _write(folder: Path, *, rows: int, group: int) -> dict[str, float]:
         "cpu_ms_per_commit": cpu / commits * 1e3,
         "ms_per_commit": seconds / commits * 1e3,
         "peak_rss_mb_before_closing": before_closing,
-        "peak_rss_mb": _peak_mb(),
+        "peak_rss_mb": own_peak_mb(),
         "seconds_to_close": time.perf_counter() - began,
     }
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

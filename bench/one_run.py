@@ -4,10 +4,10 @@ import argparse
 import asyncio
 import gc
 import json
-import resource
 import time
 from pathlib import Path
 
+from bench.peak import own_peak_mb
 from tasks_lib.configs import Environment
 from tasks_lib.job.batch import run_batch
 from tasks_lib.job.setup import load_setup
@@ -33,7 +33,7 @@ def main() -> None:
                 "wall_seconds": seconds,
                 "rows_per_second": summary.rows / seconds,
                 "cpu_us_per_row": cpu / summary.rows * 1e6,
-                "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "peak_rss_mb": own_peak_mb(),
             }
         )
     )

@@ -38,7 +38,8 @@ def _cell(told: Mapping[str, object], *, served: int, rows: int = 10) -> Cell:
 
 def test_a_child_that_ends_well_is_told_with_its_output(tmp_path: Path) -> None:
     """What it printed, and a peak of memory that a Python has at least."""
-    watched = _watched("print('here')", tmp_path)
+    long_enough = "[sum(range(1_000)) for _ in range(20_000)]"  # to be looked at, ten times at least
+    watched = _watched(f"{long_enough}; print('here')", tmp_path)
     assert (watched.end, watched.output.strip()) == (End.WELL, "here")
     assert watched.peak_mb > 1
 
