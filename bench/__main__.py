@@ -1,7 +1,7 @@
 """All benchmarks: `python -m bench [SECTION …]`, against a loopback server that is started for them.
 
-Sections: overhead, latency, rate, adaptive, faults, crash, ledger, memory; and peers, which runs only when
-it is named: it makes virtual environments: `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
+Sections: overhead, latency, rate, adaptive, money, faults, crash, ledger, memory; and peers, which runs only if
+it is named, since it makes virtual environments: `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
 `--url http://127.0.0.1:PORT` uses a server that runs already and speaks the same settings; `--quick` is for a
 look, not for a claim.
 """
@@ -20,11 +20,12 @@ from bench.faults import faults
 from bench.ledger import ledger
 from bench.limits import latency, rate
 from bench.memory import memory
+from bench.money import money
 from bench.overhead import overhead
 from bench.peers.run import NAMES, peers
 from tests.llmserver import Server, running_server
 
-SECTIONS = ("overhead", "latency", "rate", "adaptive", "faults", "crash", "ledger", "memory")
+SECTIONS = ("overhead", "latency", "rate", "adaptive", "money", "faults", "crash", "ledger", "memory")
 APART = ("peers",)
 
 
@@ -70,6 +71,8 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         return rate(server, per_minute=600, minutes=1.2 if quick else 2.5)
     if section == "adaptive":
         return adaptive(server, seconds=100 if quick else 180)
+    if section == "money":
+        return money(server)
     if section == "faults":
         return faults(server, rows=2_000 if quick else 20_000)
     if section == "ledger":

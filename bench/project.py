@@ -37,7 +37,7 @@ def make_project(
     base_url: str,
     rows: int,
     in_flight: int | None,  # None: as many as turn out to go through
-    limits: Mapping[str, int] | None = None,
+    limits: Mapping[str, float] | None = None,
     retries: Mapping[str, float] | None = None,
     output: str | None = "out.parquet",
     source: Literal["rows.csv", "rows.parquet"] = "rows.csv",

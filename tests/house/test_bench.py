@@ -1,6 +1,7 @@
 """The benchmarks run, at a size that says nothing about speed and everything about counts."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
@@ -9,6 +10,7 @@ from bench.faults import faults
 from bench.ledger import ledger
 from bench.limits import latency, rate
 from bench.memory import memory
+from bench.money import money
 from bench.overhead import overhead
 from tests.llmserver import Server, running_server
 
@@ -58,3 +60,9 @@ def test_a_finished_job_makes_no_call(server: Server) -> None:
     *_, told = memory(server, sizes=(100,), at_once=16)
     assert told.startswith("| 100 | ")
     assert told.endswith("| 0 |")
+
+
+def test_a_sum_of_money_is_kept(server: Server) -> None:
+    """What is sure and what may have been billed never pass the limit; the section would say so."""
+    (told,) = money(server, most=Decimal("0.05"), in_flight=50)
+    assert "$0.05 at 50 in flight" in told
