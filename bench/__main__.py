@@ -1,7 +1,7 @@
 """All benchmarks: `python -m bench [SECTION …]`, against a loopback server that is started for them.
 
-Sections: overhead, latency, rate, adaptive, money, faults, crash, ledger, memory; and peers, which runs only if
-it is named, since it makes virtual environments: `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
+Sections: overhead, latency, rate, adaptive, money, faults, crash, ledger, memory. The section peers is run if
+it is named, since it makes environments: `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
 `--url http://127.0.0.1:PORT` uses a server that runs already and speaks the same settings; `--quick` is for a
 look, not for a claim.
 """
