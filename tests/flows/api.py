@@ -104,5 +104,14 @@ class PrefectApi:
         request = Request(  # noqa: S310  # the address of the server that the test started
             self.url + path, data=data, method=method, headers={"content-type": "application/json"}
         )
-        with _OPENER.open(request, timeout=60) as answer:
-            return json.load(answer)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                with _OPENER.open(request, timeout=60) as answer:
+                    return json.load(answer)
+            except HTTPError as error:
+                # A server on SQLite is now and then too busy with its own records, and says so with a 503.
+                if error.code != 503 or time.monotonic() > deadline:
+                    raise
+                error.close()
+            time.sleep(0.2)
