@@ -40,12 +40,3 @@ def insert_deaths(
     )
     with relation(connection, "arriving", arriving):
         connection.execute(statement("queries", "add_deaths"), {"found_at": found_at})
-
-
-def deaths_of(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> dict[str, int]:
-    """How many processes died while each was under way; those that are not here saw none."""
-    if not identities:
-        return {}
-    with relation(connection, "asked", pa.table({"identity": pa.array(identities, pa.string())})):
-        found = connection.execute(statement("queries", "deaths_of")).fetchall()
-    return {str(identity): int(deaths) for identity, deaths in found}

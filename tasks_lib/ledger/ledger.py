@@ -368,15 +368,6 @@ class Ledger:
         with told(self.path):
             return results.times_ended(self.cursor(), identities)
 
-    def deaths_of(self, identities: Sequence[str]) -> dict[str, int]:
-        """How many processes died while a row of each identity was under way; without those that saw none.
-
-        Raises:
-            LedgerError: the ledger cannot be read.
-        """
-        with told(self.path):
-            return deaths.deaths_of(self.cursor(), identities)
-
     def spent_since(self, moment: datetime) -> Decimal:
         """Dollars that calls since then have cost, those included that may have been billed.
 
