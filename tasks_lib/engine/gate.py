@@ -141,6 +141,11 @@ class Gate:
         return self._adaptive is not None and not self._own_most
 
     @property
+    def is_shared(self) -> bool:
+        """Whether other processes keep the account's limits together with this one."""
+        return self._shared is not None
+
+    @property
     def waiting(self) -> int:
         """Calls that wait to be let in."""
         return len(self._queue)

@@ -75,7 +75,12 @@ async def open_accounts(
             else:
                 route = route_for(provider, setup.environment.variables)
                 pool = await stack.enter_async_context(PooledTransport(provider.timeouts, route=route))
-            limits = limits_for(provider, setup.job.limits, part)
+            shared = None
+            if transport is None and provider.protocol != LOCAL:
+                shared = _shared(setup, provider, key, warn)
+                if shared is not None:
+                    stack.callback(shared.close)
+            limits = limits_for(provider, setup.job.limits, part, shared=shared is not None)
             if provider.protocol == LOCAL and transport is None:
                 model = next(model for model in setup.models if model.provider == name)
                 servers = await stack.enter_async_context(
@@ -87,13 +92,6 @@ async def open_accounts(
                 pool = await stack.enter_async_context(LocalTransport(pool, servers))
                 limits = replace(limits, in_flight=len(servers.urls))
                 provider = replace(provider, base_url=LOCAL_BASE_URL)
-            shared = None
-            if transport is None and provider.protocol != LOCAL:
-                shared = _shared(setup, provider, key, warn)
-                if shared is not None:
-                    stack.callback(shared.close)
-                elif part is not None:
-                    limits = part.of_all(limits)
             accounts[name] = Account(
                 provider=provider,
                 protocol=OpenAI(provider, key),
@@ -143,8 +141,11 @@ def group_rows(rows_at_once: int) -> int:
     return max(1, min(100, rows_at_once // 2))
 
 
-def limits_for(provider: Provider, job: Limits, part: Part | None = None) -> Limits:
-    """The tighter of the provider's and the job's limit, each for itself; of calls in flight one's part."""
+def limits_for(provider: Provider, job: Limits, part: Part | None = None, *, shared: bool = True) -> Limits:
+    """The tighter of the provider's and the job's limit, each for itself.
+
+    One of several workers has its part of the calls in flight, and of all else if the account is not shared.
+    """
     limits = Limits(
         requests_per_minute=_tighter(provider.limits.requests_per_minute, job.requests_per_minute),
         tokens_per_minute=_tighter(provider.limits.tokens_per_minute, job.tokens_per_minute),
@@ -158,7 +159,10 @@ def limits_for(provider: Provider, job: Limits, part: Part | None = None) -> Lim
         tokens_per_day=_tighter(provider.limits.tokens_per_day, job.tokens_per_day),
         in_flight=_tighter(provider.limits.in_flight, job.in_flight),
     )
-    return limits if part is None else replace(limits, in_flight=part.of_number(limits.in_flight))
+    if part is None:
+        return limits
+    limits = replace(limits, in_flight=part.of_number(limits.in_flight))
+    return limits if shared else part.of_all(limits)
 
 
 def _tighter(one: int | None, other: int | None) -> int | None:

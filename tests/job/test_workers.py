@@ -15,8 +15,11 @@ import pytest
 
 from bench.project import make_project
 from tasks_lib.configs import Environment
+from tasks_lib.domain.job import Limits
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.domain.provider import Provider
 from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.job.accounts import Part, limits_for
 from tasks_lib.job.batch import run_batch
 from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.tally import Outcome, Summary, Tally
@@ -213,3 +216,15 @@ def test_a_full_disk_ends_all_workers_without_a_word(tmp_path: Path, server: Ser
     assert "Traceback" not in done.stderr
     again = anyio.run(run_batch, setup)
     assert again.completed + again.skipped == 3_000
+
+
+@pytest.mark.parametrize(("shared", "requests"), [(True, [100, 100]), (False, [50, 50])])
+def test_workers_that_cannot_count_together_share_out_what_there_is(
+    shared: bool, requests: list[int]
+) -> None:
+    """Calls in flight are always shared out; requests a minute only where there is no common count."""
+    provider = Provider(name="acme", protocol="openai", base_url="https://acme.test/v1")
+    limits = Limits(requests_per_minute=100, in_flight=7)
+    parts = [limits_for(provider, limits, Part(number=n, of=2), shared=shared) for n in (0, 1)]
+    assert [part.in_flight for part in parts] == [3, 4]
+    assert [part.requests_per_minute for part in parts] == requests

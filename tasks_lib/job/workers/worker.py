@@ -228,7 +228,9 @@ class Worker:
                     if paused is not None:
                         (account.gate.pause if paused else account.gate.resume)()
                     if limits is not None:
-                        account.gate.change(limits_for(account.provider, limits, self._part))
+                        account.gate.change(
+                            limits_for(account.provider, limits, self._part, shared=account.gate.is_shared)
+                        )
 
     def _give_up(self, reason: str) -> None:
         """Nobody will answer any more."""
