@@ -46,7 +46,7 @@ lock:  ## resolve the dependencies anew; needs a network, and a look at what cha
 	.venv-lock/bin/pip install --quiet pip-tools
 	.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
-	  --extra local --extra live --extra otel --extra dev --extra bench -c requirements/constraints.txt -o requirements/lock.txt pyproject.toml
+	  --extra local --extra files --extra speech --extra live --extra otel --extra dev --extra bench -c requirements/constraints.txt -o requirements/lock.txt pyproject.toml
 	rm -rf .venv-lock
 
 clean:  ## remove what the other verbs made; data/ stays

@@ -26,7 +26,7 @@ from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import group_rows, open_accounts, rows_at_once
 from tasks_lib.job.accuracy import accuracy_of
 from tasks_lib.job.books import Books, ChunkWatch
-from tasks_lib.job.causes import sole_cause
+from tasks_lib.job.causes import first_cause, is_all, sole_cause
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.export import bring_up_to_date
@@ -185,6 +185,8 @@ class Batch:
                 await self._run_rows(fetch, transport, UnderWayWatch(under_way, self.suspects))
         except BaseException as error:
             cause = sole_cause(error)
+            if is_all(error, LedgerError):  # the journal, the writer or both: whoever needed room first
+                cause = first_cause(error)
             if not isinstance(cause, LedgerError):
                 dropped = isinstance(cause, anyio.get_cancelled_exc_class())
                 reason = "dropped" if dropped else f"{type(cause).__name__}: {cause}"

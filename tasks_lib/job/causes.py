@@ -8,6 +8,13 @@ def sole_cause(error: BaseException) -> BaseException:
     return error
 
 
+def first_cause(error: BaseException) -> BaseException:
+    """The first of the errors that a group of groups holds."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def is_all(error: BaseException, kind: type[BaseException]) -> bool:
     """Whether an error, or every one of a group of groups, is of a kind."""
     if isinstance(error, BaseExceptionGroup):
