@@ -9,6 +9,7 @@ import jsonschema_rs
 import orjson
 
 from tasks_lib.domain.failure import Failure, FailureKind
+from tasks_lib.domain.files import FileFact
 from tasks_lib.domain.fingerprint import JsonValue, canonical_json
 from tasks_lib.domain.usage import Usage
 
@@ -21,6 +22,20 @@ class Modality(Enum):
 
     JSON = "json"
     TEXT = "text"
+    CSV = "csv"
+    IMAGE = "image"
+    AUDIO = "audio"
+    PDF = "pdf"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether an answer is kept as a file."""
+        return self not in {Modality.JSON, Modality.TEXT}
+
+    @property
+    def is_media(self) -> bool:
+        """Whether a model answers in bytes, and not in words."""
+        return self in {Modality.IMAGE, Modality.AUDIO}
 
 
 class Finish(Enum):
@@ -32,10 +47,19 @@ class Finish(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """A picture or a recording that a model made."""
+
+    content: bytes
+    mime_type: str | None = None  # as the provider has it, which need not be true
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What a model said, before anybody looked whether it is an answer."""
 
     text: str
+    media: Media | None = None
     finish: Finish = Finish.STOP
     usage: Usage | None = None
     model: str | None = None  # as the provider named it
@@ -45,10 +69,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A reply that is what the task asks for: text, or the JSON value of it."""
+    """A reply that is what the task asks for: text, the JSON value of it, or a file and what describes it."""
 
     value: JsonValue
     warnings: tuple[str, ...] = ()
+    media: Media | None = None  # of an image or recording that is not yet written
+    file: FileFact | None = None  # once it is written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from tasks_lib.domain.failure import Failure, FailureKind
-from tasks_lib.domain.fingerprint import JsonValue, content_hash, identity_of
-from tasks_lib.domain.job import Labels
-from tasks_lib.domain.output import Output
+from tasks_lib.domain.files import Attachment, FileFact, FileRef
+from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.output import Answer, Output
 from tasks_lib.domain.retries import Retries
-from tasks_lib.domain.row import Row
-from tasks_lib.domain.task import ModelChoice, Revision, Task, choose_revision
+from tasks_lib.domain.task import ModelChoice, Revision
 
+ANY_FAILURE = frozenset(kind for kind in FailureKind if kind.worth_another_model)
 LONGEST_LABEL = 64  # characters of a reporting group, reference or context id
 MOST_METADATA = 16  # entries
 LONGEST_METADATA = 512  # characters of a metadata value
@@ -22,6 +23,24 @@ class Message:
 
     role: str  # system or user
     text: str
+    files: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What is told to a provider about a call beside the call itself, where it has a field for it."""
+
+    user: str | None = None  # to whom the provider may trace misuse; no name and no address
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An answer in the ledger to the very same question, which may stand in for a call."""
+
+    task_run_id: str  # whose answer it is
+    answer: Answer
+    model: str | None  # that gave it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +54,7 @@ class Plan:
     input_hash: str
     identity: str
     revision: Revision
-    chosen_by: str  # only, weight or tag
+    chosen_by: str  # only, weight, tag, id or compare
     models: tuple[ModelChoice, ...]
     messages: tuple[Message, ...]
     output: Output
@@ -44,97 +63,15 @@ class Plan:
     reference: str | None = None
     context_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    begin_at: int = 0  # in `models`; 1: the user wants the fallback
+    fallback_on: frozenset[FailureKind] = ANY_FAILURE  # after which the next model is asked
+    carried: Carried | None = None
+    credits_per_dollar: Decimal | None = None  # None: no credits are reckoned
+    stored: Stored | None = None  # no call will be made
+    file_refs: tuple[FileRef, ...] = ()  # to be read before the first call
+    is_prepared: bool = True  # False: processors or files come first, and the messages after them
+    processed: Mapping[str, JsonValue] = field(default_factory=dict)  # placeholder -> what a processor made
+    input_processor_timing: float | None = None  # seconds; None: no processor ran
+    files: tuple[FileFact, ...] = ()  # that were sent
     times_ended: int = 0  # runs of this identity that came to their end before
     problem: Failure | None = None  # the row cannot be asked; no call will be made
-
-
-@dataclass(slots=True, kw_only=True)  # not frozen: one is made of every row, and that would double its cost
-class Charted:
-    """A row with all that tells whether it was answered before; rendering waits until it was not."""
-
-    row: Row
-    revision: Revision
-    submitted: Mapping[str, JsonValue]
-    input_hash: str
-    identity: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planner:
-    """Makes the plans of one batch: the same row always gets the same plan, but for its run id."""
-
-    task: Task
-    inputs: Mapping[str, str]  # placeholder -> column
-    labels: Labels
-    retries: Retries
-    seed: str
-    pinned: Revision | None = None  # by tag; None: by traffic weight
-
-    def chart(self, row: Row) -> Charted:
-        """Which revision a row gets, and the names under which an answer would be known."""
-        revision = self.pinned or choose_revision(self.task.revisions, seed=self.seed, row_key=row.key)
-        submitted = {name: row.values[column] for name, column in self.inputs.items()}
-        input_hash = content_hash(submitted)
-        return Charted(
-            row=row,
-            revision=revision,
-            submitted=submitted,
-            input_hash=input_hash,
-            identity=identity_of(row.key, input_hash, revision.fingerprint),
-        )
-
-    def plan(self, charted: Charted, *, task_run_id: str) -> Plan:
-        """The plan of a row; a row that cannot be asked has a plan that says why."""
-        row, revision = charted.row, charted.revision
-        user = Message(role="user", text=revision.user_prompt.render(charted.submitted))
-        if revision.system_prompt is None:
-            messages: tuple[Message, ...] = (user,)
-        else:
-            messages = (Message(role="system", text=revision.system_prompt.render(charted.submitted)), user)
-        labels = self.labels
-        group = labels.reporting_group.render(row.values) if labels.reporting_group else None
-        reference = labels.reference.render(row.values) if labels.reference else None
-        context_id = labels.context_id.render(row.values) if labels.context_id else None
-        metadata = {name: template.render(row.values) for name, template in labels.metadata.items()}
-        return Plan(
-            task_run_id=task_run_id,
-            row_key=row.key,
-            row_number=row.number,
-            submitted=charted.submitted,
-            input_hash=charted.input_hash,
-            identity=charted.identity,
-            revision=revision,
-            chosen_by=self.chosen_by,
-            models=revision.models,
-            messages=messages,
-            output=self.task.output,
-            retries=self.retries,
-            reporting_group=group or None,  # an empty name is no group
-            reference=reference or None,
-            context_id=context_id or None,
-            metadata=metadata,
-            problem=_problem(group=group, reference=reference, context_id=context_id, metadata=metadata),
-        )
-
-    @property
-    def chosen_by(self) -> str:
-        """How revisions are chosen in this batch."""
-        if self.pinned is not None:
-            return "tag"
-        return "only" if len(self.task.revisions) == 1 else "weight"
-
-
-def _problem(
-    *, group: str | None, reference: str | None, context_id: str | None, metadata: Mapping[str, str]
-) -> Failure | None:
-    for name, text in (("reporting_group", group), ("reference", reference), ("context_id", context_id)):
-        if text is not None and len(text) > LONGEST_LABEL:
-            return _bad_row(f"{name} has {len(text)} characters, {LONGEST_LABEL} are allowed: {text[:40]}…")
-    for name, text in metadata.items():
-        if len(text) > LONGEST_METADATA:
-            return _bad_row(f"metadata {name} has {len(text)} characters, {LONGEST_METADATA} are allowed")
-    return None
-
-
-def _bad_row(message: str) -> Failure:
-    return Failure(kind=FailureKind.BAD_ROW, message=message)

@@ -1,9 +1,9 @@
 """What to do next is a pure function of what has happened.
 
-no attempt yet                              -> the first model
+no attempt yet                              -> the first model, or the first fallback if the user wants it
 the last one answered                       -> nothing
 it failed, and its budget is not spent      -> the same model again, after a wait
-it failed, and another model may do better  -> the next model in order
+it failed in a way that another may cure    -> the next model in order
 otherwise                                   -> nothing
 """
 
@@ -31,7 +31,7 @@ def next_call(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
     if plan.problem is not None:
         return None
     if not attempts:
-        return Call(position=0)
+        return Call(position=plan.begin_at)
     last = attempts[-1]
     failure = last.failure
     if failure is None:
@@ -52,7 +52,7 @@ def next_call(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
                 wait=_wait(plan, budget=budget, spent=spent, retry_after=failure.retry_after),
                 correction=_correction(attempts, position=last.position),
             )
-    if failure.kind.worth_another_model and last.position + 1 < len(plan.models):
+    if failure.kind in plan.fallback_on and last.position + 1 < len(plan.models):
         return Call(position=last.position + 1)
     return None
 

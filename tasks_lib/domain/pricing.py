@@ -17,15 +17,17 @@ _PRICE_STEP = Decimal("1e-6")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """Dollars for a million tokens of each sort, and where the figures come from."""
+    """Dollars for a million tokens of each sort and for a call itself, and where the figures come from."""
 
     input: Decimal
     output: Decimal
     cached_input: Decimal | None = None  # None: cached tokens cost as much as others
+    cache_write: Decimal | None = None  # None: tokens that are written into a cache cost as much as others
+    request: Decimal = Decimal(0)  # dollars for one call, such as for a picture or a recording
     source: str
 
     def __post_init__(self) -> None:
-        for name in ("input", "output", "cached_input"):
+        for name in ("input", "output", "cached_input", "cache_write", "request"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, Decimal(value).quantize(_PRICE_STEP))
@@ -50,7 +52,10 @@ class PriceList:
     @property
     def is_free(self) -> bool:
         """Whether any number of tokens costs nothing."""
-        return all(not (step.input or step.output or step.cached_input) for _, step in self.steps)
+        return all(
+            not (step.input or step.output or step.cached_input or step.cache_write or step.request)
+            for _, step in self.steps
+        )
 
     def for_usage(self, usage: Usage) -> Prices:
         """The prices that hold for a call with these tokens."""
@@ -61,7 +66,7 @@ FREE = PriceList(steps=((0, Prices(input=Decimal(0), output=Decimal(0), source="
 
 
 def cost_of(usage: Usage, prices: Prices) -> Decimal:
-    """Dollars for these tokens at these prices."""
+    """Dollars for a call with these tokens at these prices."""
     cached = min(usage.cached_tokens, usage.input_tokens)
     cached_price = prices.input if prices.cached_input is None else prices.cached_input
     per_million = (
@@ -69,4 +74,7 @@ def cost_of(usage: Usage, prices: Prices) -> Decimal:
         + cached * cached_price
         + usage.output_tokens * prices.output
     )
-    return (per_million / MILLION).quantize(_COST_STEP)
+    if usage.cache_write_tokens and prices.cache_write is not None:
+        written = min(usage.cache_write_tokens, usage.input_tokens - cached)
+        per_million += written * (prices.cache_write - prices.input)
+    return (per_million / MILLION + prices.request).quantize(_COST_STEP)

@@ -1,7 +1,7 @@
 """One record of a source."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tasks_lib.domain.fingerprint import JsonValue
 
@@ -13,3 +13,4 @@ class Row:
     number: int
     key: str
     values: Mapping[str, JsonValue]
+    blobs: Mapping[str, bytes] = field(default_factory=dict)  # columns of bytes, which are files

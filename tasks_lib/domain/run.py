@@ -7,9 +7,10 @@ from decimal import Decimal
 from enum import Enum
 
 from tasks_lib.domain.failure import Failure, FailureKind
+from tasks_lib.domain.files import FileFact
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.output import Answer
-from tasks_lib.domain.plan import Plan
+from tasks_lib.domain.plan import Plan, Stored
 from tasks_lib.domain.pricing import Prices
 from tasks_lib.domain.task import Model
 from tasks_lib.domain.usage import Usage
@@ -60,6 +61,12 @@ class TaskRun:
     joined_to: str | None = None  # the task run whose calls answered this row, too, since both ask the same
 
     @property
+    def files(self) -> tuple[FileFact, ...]:
+        """Those that were sent, and the one that came of it."""
+        made = self.answer.file if self.answer is not None else None
+        return self.plan.files if made is None else (*self.plan.files, made)
+
+    @property
     def response(self) -> JsonValue:
         """The answer's value; None for a failed run."""
         return self.answer.value if self.answer is not None else None
@@ -77,12 +84,13 @@ class RunData:
     llm_call_timing: float | None  # seconds that exchanges took; None if there was none
     waited: float  # seconds of backoff and gate
     cost: Decimal | None  # dollars that are sure; unknown if an attempt has neither a cost nor an estimate
-    cost_source: str  # price_table, free, joined or unknown
+    cost_source: str  # price_table, free, joined, stored or unknown
     possible_cost: Decimal  # dollars on top, if answers that never arrived were billed
+    charged_credits: Decimal | None  # the sure cost at the job's rate; None: no rate, or an unknown cost
     is_error: bool
     llm_retries: int  # calls beyond the first on each model
     used_fallback_model: bool
-    fallback_trigger: str | None  # automatic; None if the primary answered or failed alone
+    fallback_trigger: str | None  # automatic or manual; None if the primary answered or failed alone
     primary_failure_reason: str | None
     fallback_llm_model: str | None
 
@@ -107,7 +115,9 @@ def conclude(
         failure=failure,
         created_at=created_at,
         finished_at=finished_at,
-        data=run_data(attempts, failure=failure),
+        data=run_data(
+            attempts, failure=failure, begin_at=plan.begin_at, credits_per_dollar=plan.credits_per_dollar
+        ),
     )
 
 
@@ -132,8 +142,29 @@ def _status(failure: Failure | None) -> Status:
     return Status.CANCELLED if failure.kind is FailureKind.CANCELLED else Status.FAILED
 
 
-def run_data(attempts: Sequence[Attempt], *, failure: Failure | None) -> RunData:
-    """What the attempts say of the run, once and for all reports."""
+def conclude_stored(plan: Plan, stored: Stored, *, created_at: datetime, finished_at: datetime) -> TaskRun:
+    """The run of a row whose question an earlier run has answered."""
+    return TaskRun(
+        plan=plan,
+        attempts=(),
+        status=Status.COMPLETED,
+        answer=stored.answer,
+        failure=None,
+        created_at=created_at,
+        finished_at=finished_at,
+        data=replace(run_data((), failure=None), cost_source="stored"),
+        joined_to=stored.task_run_id,
+    )
+
+
+def run_data(
+    attempts: Sequence[Attempt],
+    *,
+    failure: Failure | None,
+    begin_at: int = 0,
+    credits_per_dollar: Decimal | None = None,
+) -> RunData:
+    """What the attempts say of the run, once and for all reports; the last two arguments are the plan's."""
     input_tokens = output_tokens = cached_tokens = reasoning_tokens = 0
     worked = waited = 0.0
     possible = _NOTHING
@@ -150,6 +181,7 @@ def run_data(attempts: Sequence[Attempt], *, failure: Failure | None) -> RunData
             cached_tokens += attempt.usage.cached_tokens
             reasoning_tokens += attempt.usage.reasoning_tokens
     fell_back = bool(attempts) and attempts[-1].position > 0
+    cost = total_cost(attempts)
     return RunData(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -158,13 +190,14 @@ def run_data(attempts: Sequence[Attempt], *, failure: Failure | None) -> RunData
         total_tokens=input_tokens + output_tokens,
         llm_call_timing=worked if attempts else None,
         waited=waited,
-        cost=total_cost(attempts),
+        cost=cost,
         cost_source=_cost_source(attempts),
         possible_cost=possible,
+        charged_credits=None if cost is None or credits_per_dollar is None else cost * credits_per_dollar,
         is_error=failure is not None,
         llm_retries=len(attempts) - len(models),
         used_fallback_model=fell_back,
-        fallback_trigger="automatic" if fell_back else None,
+        fallback_trigger=("manual" if begin_at else "automatic") if fell_back else None,
         primary_failure_reason=_primary_failure(attempts) if fell_back else None,
         fallback_llm_model=str(attempts[-1].model) if fell_back else None,
     )

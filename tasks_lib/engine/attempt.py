@@ -1,6 +1,6 @@
 """One attempt: waits, passes money and gate, has one exchange, and judges and prices what came of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,6 +33,15 @@ _UNASKED = Likely(0.0, 0.0)  # nobody counts tokens
 _INTERRUPTED = Failure(
     kind=FailureKind.CANCELLED, message="interrupted while the answer was awaited", maybe_billed=True
 )
+
+
+Keep = Callable[[Plan, Answer], Awaitable[Answer | Failure]]
+"""Makes the file that an answer is, and puts it where it stays; told before the run is recorded."""
+
+
+async def keep_nothing(plan: Plan, answer: Answer) -> Answer | Failure:
+    """For batches whose answers are no files."""
+    raise NotImplementedError(f"nobody keeps files of modality {plan.output.modality.value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +82,7 @@ class Caller:
         clock: Callable[[], float],  # seconds, of the event loop
         sleeping: Callable[[], AbstractContextManager[None]],  # entered by who only waits
         began: Callable[[Plan], None],  # told before the first call for a row
+        keep: Keep,
     ) -> None:
         """Call with these accounts."""
         self._accounts = accounts
@@ -83,6 +93,7 @@ class Caller:
         self._clock = clock
         self._sleeping = sleeping
         self._began = began
+        self._keep = keep
         self._forecasts: dict[tuple[str, Model], Forecast] = {}
 
     async def make(self, plan: Plan, call: Call, attempts: list[Attempt]) -> bool:
@@ -108,6 +119,7 @@ class Caller:
                     idempotency_key=idempotency_key(plan, attempts, position=call.position)
                     if account.provider.idempotency_header
                     else None,
+                    carried=plan.carried,
                 ),
                 account.transport,
                 listen=account.hear,
@@ -120,6 +132,9 @@ class Caller:
             if leave.reserved is not None and self._money is not None:
                 self._money.settle(leave.reserved, cost)
             verdict = outcome if isinstance(outcome, Failure) else judge(plan.output, outcome)
+            if isinstance(verdict, Answer) and plan.output.modality.is_file:
+                with anyio.CancelScope(shield=True):  # it is paid for
+                    verdict = await self._keep(plan, verdict)
             attempts.append(
                 Attempt(
                     position=call.position,

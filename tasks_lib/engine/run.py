@@ -8,7 +8,7 @@ have     drives the protocol's generator over the transport (exchange.py)
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,15 +18,17 @@ from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.policy import next_call
 from tasks_lib.domain.pricing import PriceList
-from tasks_lib.domain.run import Attempt, Status, TaskRun, conclude, conclude_joined
+from tasks_lib.domain.run import Attempt, Status, TaskRun, conclude, conclude_joined, conclude_stored
 from tasks_lib.domain.task import Model
-from tasks_lib.engine.attempt import Account, Caller
+from tasks_lib.engine.attempt import Account, Caller, Keep, keep_nothing
 from tasks_lib.engine.money import Purse
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.engine.watch import RowWatch, Unwatched
 
 Draw = Callable[[], Awaitable[Plan | None]]
 Record = Callable[[TaskRun], Awaitable[None]]
+Prepare = Callable[[Plan], Awaitable[Plan]]
+"""Completes a plan with what processors and files say; one that it cannot complete has a problem."""
 
 _ENDED = Failure(kind=FailureKind.CANCELLED, message="the batch ended before this row did")
 
@@ -57,12 +59,15 @@ class Engine:
         money: Purse | None = None,
         joins: bool = True,
         watch: RowWatch | None = None,
+        prepare: Prepare | None = None,
+        keep: Keep = keep_nothing,
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         """Work with these accounts and hand each task run to `record` when it is over.
 
-        With `joins`, rows that ask the same while one of them is under way share its calls.
+        With `joins`, rows that ask the same while one of them is under way share its calls. `prepare`
+        completes the plans that processors or files come before, and `keep` makes files of answers.
         """
         self._watch = watch or Unwatched()
         self._caller = Caller(
@@ -74,7 +79,9 @@ class Engine:
             clock=clock,
             sleeping=self._sleeping,
             began=self._watch.began,
+            keep=keep,
         )
+        self._prepare = prepare
         self._record = record
         self._stop = stop
         self._joins = joins
@@ -125,6 +132,11 @@ class Engine:
 
     async def _row(self, plan: Plan) -> None:
         created_at = self._now()
+        if plan.stored is not None:
+            await self._record(
+                conclude_stored(plan, plan.stored, created_at=created_at, finished_at=self._now())
+            )
+            return
         if not self._joins or plan.problem is not None:
             await self._ask(plan, created_at)
             return
@@ -152,7 +164,12 @@ class Engine:
         attempts: list[Attempt] = []
         cut_short: Failure | None = _ENDED
         try:
-            if await self._try(plan, attempts):
+            complete = plan
+            if not plan.is_prepared and plan.problem is None and self._prepare is not None:
+                complete = await self._prepare(plan)
+                # what was sent is not held until the commit: files may be large
+                plan = replace(complete, messages=plan.messages, file_refs=())
+            if await self._try(complete, attempts):
                 cut_short = None
         finally:
             if attempts or cut_short is None:

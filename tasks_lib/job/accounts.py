@@ -19,8 +19,12 @@ from tasks_lib.engine.transport import PooledTransport
 from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.local import LOCAL_BASE_URL, LocalTransport, local_model, local_servers
 from tasks_lib.providers.openai import OpenAI
-from tasks_lib.providers.protocol import Transport
+from tasks_lib.providers.protocol import Transport, WireProtocol
 
+_PROTOCOLS: Mapping[str, Callable[[Provider, Secret | None], WireProtocol]] = {
+    "openai": OpenAI,
+    LOCAL: OpenAI,
+}
 _UNCOMMITTED = 240  # rows that may wait for their commit beside those in flight; two groups and a bit
 
 
@@ -94,7 +98,7 @@ async def open_accounts(
                 provider = replace(provider, base_url=LOCAL_BASE_URL)
             accounts[name] = Account(
                 provider=provider,
-                protocol=OpenAI(provider, key),
+                protocol=_PROTOCOLS[provider.protocol](provider, key),
                 transport=pool,
                 gate=_gate(limits, shared),
             )

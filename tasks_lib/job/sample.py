@@ -9,7 +9,7 @@ from math import ceil
 import httpx
 
 from tasks_lib.domain.job import Limits
-from tasks_lib.domain.plan import Planner
+from tasks_lib.domain.planner import Planner
 from tasks_lib.domain.pricing import MILLION, PriceList
 from tasks_lib.domain.row import Row
 from tasks_lib.domain.run import Status, TaskRun

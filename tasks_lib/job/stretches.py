@@ -9,7 +9,8 @@ import uuid_utils
 from anyio import to_thread
 
 from tasks_lib.domain.fingerprint import canonical_json
-from tasks_lib.domain.plan import Charted, Plan, Planner
+from tasks_lib.domain.plan import Plan
+from tasks_lib.domain.planner import Charted, Planner
 from tasks_lib.domain.row import Row
 from tasks_lib.engine.stop import Stop
 from tasks_lib.job.books import Books

@@ -6,7 +6,7 @@ from heapq import heappush, heappushpop
 
 from tasks_lib.domain.chance import fraction
 from tasks_lib.domain.job import Job
-from tasks_lib.domain.plan import Charted
+from tasks_lib.domain.planner import Charted
 from tasks_lib.domain.row import Row
 from tasks_lib.job.checks import columns_of, planner_of
 from tasks_lib.job.stretches import Options

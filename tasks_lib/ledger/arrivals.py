@@ -1,4 +1,4 @@
-"""Task runs on their way through DuckDB: two inserts that are planned once, and the tables that they read.
+"""Task runs on their way through DuckDB: inserts that are planned once, and the tables that they read.
 
 What a commit of 100 rows takes is not for the rows so much as for the statements: parsing and planning two
 inserts of some forty and thirty columns, and the scanner of pyarrow.dataset that DuckDB puts before an Arrow
@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from tasks_lib.ledger.facts import ATTEMPTS, TASK_RUNS
+from tasks_lib.ledger.facts import ATTEMPTS, FILES, TASK_RUNS, Facts
 from tasks_lib.ledger.statements import literal, statement
 
 _STREAM = b"arrow_array_stream"  # as the Arrow C data interface calls such a capsule
@@ -31,27 +31,30 @@ class Arrivals:
         connection.execute("pragma disable_optimizer")  # there is nothing about an insert to be made better
         self._task_runs = _Stream(connection, "arriving_task_runs", TASK_RUNS)
         self._attempts = _Stream(connection, "arriving_attempts", ATTEMPTS)
+        self._files = _Stream(connection, "arriving_files", FILES)
         self._batch_id: str | None = None
 
-    def add(
-        self, task_runs: pa.Table, attempts: pa.Table, *, batch_id: str, task_id: str, user_id: str | None
-    ) -> None:
-        """Insert both into the transaction that is open."""
+    def add(self, facts: Facts, *, batch_id: str, task_id: str, user_id: str | None) -> None:
+        """Insert them into the transaction that is open."""
         if batch_id != self._batch_id:
             self._plan(batch_id=batch_id, task_id=task_id, user_id=user_id)
-        self._task_runs.fill(task_runs)
+        self._task_runs.fill(facts.task_runs)
         self._connection.execute("execute add_task_runs")
-        if attempts.num_rows:
-            self._attempts.fill(attempts)
+        if facts.attempts.num_rows:
+            self._attempts.fill(facts.attempts)
             self._connection.execute("execute add_attempts")
+        if facts.files.num_rows:
+            self._files.fill(facts.files)
+            self._connection.execute("execute add_files")
 
     def _plan(self, *, batch_id: str, task_id: str, user_id: str | None) -> None:
         """Prepare the inserts, with literals: of parameters the types may differ, and all is planned anew."""
         self._batch_id = None
         self._task_runs.fill(TASK_RUNS.empty_table())
         self._attempts.fill(ATTEMPTS.empty_table())
+        self._files.fill(FILES.empty_table())
         user = "null" if user_id is None else literal(user_id.replace("\0", "\ufffd"))
-        for name in ("add_task_runs", "add_attempts"):
+        for name in ("add_task_runs", "add_attempts", "add_files"):
             text = statement("queries", name)
             for parameter, value in (
                 ("$batch_id", literal(batch_id)),

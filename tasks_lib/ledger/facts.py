@@ -22,8 +22,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks_lib.domain.files import FileFact
 from tasks_lib.domain.fingerprint import content_hash
-from tasks_lib.domain.plan import LONGEST_LABEL
+from tasks_lib.domain.plan import LONGEST_LABEL, Plan
 from tasks_lib.domain.run import Attempt, Status, TaskRun
 
 _TEXT, _WHOLE, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -48,11 +49,13 @@ _TASK_RUN_TYPES: dict[str, pa.DataType] = {
     "cached_tokens": _WHOLE,
     "reasoning_tokens": _WHOLE,
     "total_tokens": _WHOLE,
+    "input_processor_timing": _REAL,
     "llm_call_timing": _REAL,
     "waited": _REAL,
     "cost": _COST,
     "possible_cost": _COST,
     "cost_source": _TEXT,
+    "charged_credits": _COST,
     "is_error": _FLAG,
     "llm_retries": _WHOLE,
     "used_fallback_model": _FLAG,
@@ -91,17 +94,32 @@ _ATTEMPT_TYPES: dict[str, pa.DataType] = {
     "output_tokens": _WHOLE,
     "cached_tokens": _WHOLE,
     "reasoning_tokens": _WHOLE,
+    "cache_write_tokens": _WHOLE,
     "input_price_per_million": _PRICE,
     "output_price_per_million": _PRICE,
     "cached_input_price_per_million": _PRICE,
+    "cache_write_price_per_million": _PRICE,
+    "request_price": _PRICE,
     "price_source": _TEXT,
     "cost": _COST,
     "estimated_cost": _COST,
     "maybe_billed": _FLAG,
 }
-TASK_RUNS, ATTEMPTS = pa.schema(_TASK_RUN_TYPES), pa.schema(_ATTEMPT_TYPES)
+_FILE_TYPES: dict[str, pa.DataType] = {
+    "id": _TEXT,
+    "task_run_id": _TEXT,
+    "direction": _TEXT,
+    "name": _TEXT,
+    "mime_type": _TEXT,
+    "size": _WHOLE,
+    "sha256": _TEXT,
+    "uri": _TEXT,
+    "created_at": _TIME,
+}
+TASK_RUNS, ATTEMPTS, FILES = pa.schema(_TASK_RUN_TYPES), pa.schema(_ATTEMPT_TYPES), pa.schema(_FILE_TYPES)
 _FIVE_UNKNOWN = (None, None, None, None, None)
 _FOUR_UNKNOWN = (None, None, None, None)
+_SIX_UNKNOWN = (None, None, None, None, None, None)
 _LONG_TEXTS = ("row_key", "response", "error", "run_data", "primary_failure_reason", "metadata")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -112,12 +130,13 @@ class Facts:
 
     task_runs: pa.Table
     attempts: pa.Table
+    files: pa.Table
     groups: Mapping[str, datetime]  # reporting groups, and when a run was first charged to each
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both tables."""
-        return self.task_runs.nbytes + self.attempts.nbytes
+        """Bytes of all tables."""
+        return self.task_runs.nbytes + self.attempts.nbytes + self.files.nbytes
 
 
 def facts_of(task_runs: Sequence[TaskRun], *, revision_ids: Mapping[str, str]) -> Facts:
@@ -130,6 +149,7 @@ def facts_of(task_runs: Sequence[TaskRun], *, revision_ids: Mapping[str, str]) -
     return Facts(
         task_runs=task_run_columns(task_runs, revision_ids=revision_ids),
         attempts=attempt_columns(task_runs),
+        files=file_columns(task_runs),
         groups=groups,
     )
 
@@ -144,6 +164,7 @@ def together(facts: Sequence[Facts]) -> Facts:
     return Facts(
         task_runs=pa.concat_tables([one.task_runs for one in facts]).combine_chunks(),
         attempts=pa.concat_tables([one.attempts for one in facts]).combine_chunks(),
+        files=pa.concat_tables([one.files for one in facts]).combine_chunks(),
         groups=groups,
     )
 
@@ -164,6 +185,19 @@ def attempt_columns(task_runs: Sequence[TaskRun]) -> pa.Table:
             for number, attempt in enumerate(run.attempts, start=1)
         ],
         ATTEMPTS,
+    )
+
+
+def file_columns(task_runs: Sequence[TaskRun]) -> pa.Table:
+    """One row for each file of the task runs, in their order."""
+    return _table(
+        [
+            _file(run, number, file)
+            for run in task_runs
+            if run.plan.files or (run.answer is not None and run.answer.file is not None)
+            for number, file in enumerate(run.files, start=1)
+        ],
+        FILES,
     )
 
 
@@ -215,7 +249,7 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
         as_json(answer.value) if answer is not None else None,
         failure.kind.value if failure is not None else None,
         failure.message if failure is not None else None,
-        as_json({"submitted": plan.submitted}),
+        as_json(_run_data(plan)),
         *(
             (
                 data.input_tokens,
@@ -227,11 +261,13 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
             if told
             else _FIVE_UNKNOWN
         ),
+        plan.input_processor_timing,
         data.llm_call_timing,
         data.waited,
         data.cost,
         data.possible_cost,
         data.cost_source,
+        data.charged_credits,
         data.is_error,
         data.llm_retries,
         data.used_fallback_model,
@@ -247,6 +283,29 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
         as_json(plan.metadata) if plan.metadata else None,
         as_json(answer.warnings) if answer is not None and answer.warnings else None,
         run.created_at,
+        run.finished_at,
+    )
+
+
+def _run_data(plan: Plan) -> dict[str, object]:
+    """What was submitted, as it came; what processors made of it stands beside it."""
+    if not plan.processed:
+        return {"submitted": plan.submitted}
+    return {"submitted": plan.submitted} | {
+        f"{name}_processed": value for name, value in plan.processed.items()
+    }
+
+
+def _file(run: TaskRun, number: int, file: FileFact) -> tuple[object, ...]:
+    return (
+        content_hash({"task_run": run.plan.task_run_id, "file": number}),
+        run.plan.task_run_id,
+        file.direction.value,
+        file.name,
+        file.mime_type,
+        file.size,
+        file.sha256,
+        file.uri,
         run.finished_at,
     )
 
@@ -272,14 +331,27 @@ def _attempt(task_run_id: str, number: int, attempt: Attempt) -> tuple[object, .
         attempt.waited,
         attempt.worked,
         *(
-            (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
+            (
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.cached_tokens,
+                usage.reasoning_tokens,
+                usage.cache_write_tokens,
+            )
             if usage is not None
-            else _FOUR_UNKNOWN
+            else _FIVE_UNKNOWN
         ),
         *(
-            (prices.input, prices.output, prices.cached_input, prices.source)
+            (
+                prices.input,
+                prices.output,
+                prices.cached_input,
+                prices.cache_write,
+                prices.request,
+                prices.source,
+            )
             if prices is not None
-            else _FOUR_UNKNOWN
+            else _SIX_UNKNOWN
         ),
         attempt.cost,
         attempt.estimated_cost,

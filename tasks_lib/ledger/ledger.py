@@ -298,8 +298,7 @@ class Ledger:
             with _transaction(connection):
                 new_groups = self._new_groups(connection, facts.groups)
                 arrivals.add(
-                    facts.task_runs,
-                    facts.attempts,
+                    facts,
                     batch_id=batch_id,
                     task_id=context.task_id,
                     user_id=context.user_id,

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from tasks_lib.domain.failure import Failure
 from tasks_lib.domain.output import Output, Reply
-from tasks_lib.domain.plan import Message
+from tasks_lib.domain.plan import Carried, Message
 from tasks_lib.domain.task import ModelChoice
 
 
@@ -63,10 +63,12 @@ class WireProtocol(Protocol):
         output: Output,
         *,
         idempotency_key: str | None = None,
+        carried: Carried | None = None,
     ) -> Exchange:
         """The exchange that asks one model once.
 
         A provider that knows such keys answers a second request with the same one from the first, unpaid.
+        What is carried is left out where the provider has no field for it.
         """
         ...
 

@@ -7,7 +7,8 @@ from decimal import Decimal
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.job import Labels
 from tasks_lib.domain.output import Answer, Modality, Output
-from tasks_lib.domain.plan import Plan, Planner
+from tasks_lib.domain.plan import Plan
+from tasks_lib.domain.planner import Planner
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.row import Row
 from tasks_lib.domain.run import Attempt

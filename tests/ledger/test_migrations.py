@@ -12,7 +12,7 @@ from tasks_lib.ledger.migrations import Migration, check_readable, migrate, our_
 LATER = Migration(
     version=len(our_migrations()) + 1,
     name="later",
-    sql="alter table task_runs add column colour varchar; create table files (id uuid);",
+    sql="alter table task_runs add column colour varchar; create table later_things (id uuid);",
 )
 HERE = Path("ledger.duckdb")
 
@@ -58,13 +58,13 @@ def test_an_older_ledger_cannot_be_read() -> None:
 def test_a_migration_and_its_record_are_one() -> None:
     """A migration that fails in its middle leaves neither its first half nor a record."""
     broken = Migration(
-        version=LATER.version, name="broken", sql="create table files (id uuid); select nonsense;"
+        version=LATER.version, name="broken", sql="create table later_things (id uuid); select nonsense;"
     )
     with duckdb.connect() as connection:
         migrate(connection, our_migrations(), path=HERE)
         with pytest.raises(duckdb.Error, match="nonsense"):
             migrate(connection, [*our_migrations(), broken], path=HERE)
-        assert not columns_exist(connection, "files")
+        assert not columns_exist(connection, "later_things")
         assert migrate(connection, [*our_migrations(), LATER], path=HERE)
 
 
@@ -88,14 +88,14 @@ def test_a_migrated_ledger_survives_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "ledger.duckdb"
     connection = duckdb.connect(path)
     migrate(connection, [*our_migrations(), LATER], path=path)
-    connection.execute("insert into files values (uuid())")
+    connection.execute("insert into later_things values (uuid())")
     copy = tmp_path / "crashed.duckdb"
     copy.write_bytes(path.read_bytes())  # as a crash leaves it: nothing was checkpointed
     log = Path(f"{path}.wal")
     Path(f"{copy}.wal").write_bytes(log.read_bytes())
     with duckdb.connect(copy) as replayed:
         assert "colour" in columns(replayed, "task_runs")
-        assert replayed.execute("select count(*) from files").fetchone() == (1,)
+        assert replayed.execute("select count(*) from later_things").fetchone() == (1,)
     connection.close()
 
 
