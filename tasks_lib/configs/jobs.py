@@ -17,8 +17,8 @@ from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, neare
 from tasks_lib.configs.providers import limits_of, provider_names
 from tasks_lib.configs.tasks import TaskDocument, model_problems, read_task
 from tasks_lib.configs.validation import name_of, validated
-from tasks_lib.domain.job import Destination, Job, Labels, Source
-from tasks_lib.domain.plan import LONGEST_LABEL, LONGEST_METADATA, MOST_METADATA
+from tasks_lib.domain.job import Destination, Job, Source
+from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, MOST_METADATA, Labels
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import Model, Task
 from tasks_lib.domain.template import Template

@@ -6,25 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import Task
-from tasks_lib.domain.template import Template
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
-    """To whose account a row's run goes and what it is called there: templates over the row's columns."""
-
-    reporting_group: Template | None = None
-    reference: Template | None = None
-    context_id: Template | None = None
-    metadata: Mapping[str, Template] = field(default_factory=dict)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that the templates read."""
-        templates = (self.reporting_group, self.reference, self.context_id, *self.metadata.values())
-        return tuple(dict.fromkeys(name for template in templates if template for name in template.names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +59,17 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Who is told when something ends, and of what."""
+
+    url: str
+    secret: str | None = (
+        None  # the variable that holds the signing secret; None: notices are not signed
+    )
+    events: frozenset[str] = frozenset({"batch.ended"})  # and task_run.ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """Everything a batch needs to know, checked and complete."""
 
@@ -90,6 +85,8 @@ class Job:
     expected: Mapping[str, str] = field(default_factory=dict)  # answer's field -> column with the right value
     revision_tag: str | None = None  # None: by traffic weight
     seed: str  # of the choice by weight
+    credits_per_dollar: Decimal | None = None  # None: no credits are reckoned
+    webhook: Webhook | None = None
     serve: bool = False  # the ledger, to other DuckDB clients of this machine, while a batch runs
     workers: int = 1  # processes that make the calls
     identical_rows: str = "once"  # rows that ask the same: one call for all that are under way, or `each`

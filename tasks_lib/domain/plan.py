@@ -7,14 +7,12 @@ from decimal import Decimal
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.files import Attachment, FileFact, FileRef
 from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.labels import Carried
 from tasks_lib.domain.output import Answer, Output
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import ModelChoice, Revision
 
 ANY_FAILURE = frozenset(kind for kind in FailureKind if kind.worth_another_model)
-LONGEST_LABEL = 64  # characters of a reporting group, reference or context id
-MOST_METADATA = 16  # entries
-LONGEST_METADATA = 512  # characters of a metadata value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +22,6 @@ class Message:
     role: str  # system or user
     text: str
     files: tuple[Attachment, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
-    """What is told to a provider about a call beside the call itself, where it has a field for it."""
-
-    user: str | None = None  # to whom the provider may trace misuse; no name and no address
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
-from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.fingerprint import JsonValue, content_hash, identity_of
-from tasks_lib.domain.job import Labels
-from tasks_lib.domain.plan import LONGEST_LABEL, LONGEST_METADATA, Message, Plan
+from tasks_lib.domain.labels import Labels
+from tasks_lib.domain.plan import Message, Plan
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.row import Row
 from tasks_lib.domain.task import Revision, Task, choose_revision
@@ -33,6 +33,7 @@ class Planner:
     retries: Retries
     seed: str
     pinned: Revision | None = None  # by tag; None: by traffic weight
+    credits_per_dollar: Decimal | None = None
 
     def chart(self, row: Row) -> Charted:
         """Which revision a row gets, and the names under which an answer would be known."""
@@ -55,11 +56,7 @@ class Planner:
             messages: tuple[Message, ...] = (user,)
         else:
             messages = (Message(role="system", text=revision.system_prompt.render(charted.submitted)), user)
-        labels = self.labels
-        group = labels.reporting_group.render(row.values) if labels.reporting_group else None
-        reference = labels.reference.render(row.values) if labels.reference else None
-        context_id = labels.context_id.render(row.values) if labels.context_id else None
-        metadata = {name: template.render(row.values) for name, template in labels.metadata.items()}
+        labelled = self.labels.of(row)
         return Plan(
             task_run_id=task_run_id,
             row_key=row.key,
@@ -73,11 +70,13 @@ class Planner:
             messages=messages,
             output=self.task.output,
             retries=self.retries,
-            reporting_group=group or None,  # an empty name is no group
-            reference=reference or None,
-            context_id=context_id or None,
-            metadata=metadata,
-            problem=_problem(group=group, reference=reference, context_id=context_id, metadata=metadata),
+            reporting_group=labelled.reporting_group,
+            reference=labelled.reference,
+            context_id=labelled.context_id,
+            metadata=labelled.metadata,
+            carried=labelled.carried,
+            credits_per_dollar=self.credits_per_dollar,
+            problem=labelled.problem,
         )
 
     @property
@@ -86,19 +85,3 @@ class Planner:
         if self.pinned is not None:
             return "tag"
         return "only" if len(self.task.revisions) == 1 else "weight"
-
-
-def _problem(
-    *, group: str | None, reference: str | None, context_id: str | None, metadata: Mapping[str, str]
-) -> Failure | None:
-    for name, text in (("reporting_group", group), ("reference", reference), ("context_id", context_id)):
-        if text is not None and len(text) > LONGEST_LABEL:
-            return _bad_row(f"{name} has {len(text)} characters, {LONGEST_LABEL} are allowed: {text[:40]}…")
-    for name, text in metadata.items():
-        if len(text) > LONGEST_METADATA:
-            return _bad_row(f"metadata {name} has {len(text)} characters, {LONGEST_METADATA} are allowed")
-    return None
-
-
-def _bad_row(message: str) -> Failure:
-    return Failure(kind=FailureKind.BAD_ROW, message=message)

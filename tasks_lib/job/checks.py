@@ -4,8 +4,8 @@ from difflib import get_close_matches
 
 from tasks_lib.configs import route_for
 from tasks_lib.domain.job import Job
+from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA
 from tasks_lib.domain.mistake import Mistake
-from tasks_lib.domain.plan import LONGEST_LABEL, LONGEST_METADATA
 from tasks_lib.domain.planner import Planner
 from tasks_lib.domain.template import Template
 from tasks_lib.job.setup import LOCAL, Setup

@@ -18,7 +18,8 @@ from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from tasks_lib.configs import Environment, load_task
 from tasks_lib.domain.fingerprint import JsonValue, content_hash
-from tasks_lib.domain.job import Job, Labels, Limits, Source
+from tasks_lib.domain.job import Job, Limits, Source
+from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.retries import Retries

@@ -24,7 +24,8 @@ import pyarrow.compute as pc
 
 from tasks_lib.domain.files import FileFact
 from tasks_lib.domain.fingerprint import content_hash
-from tasks_lib.domain.plan import LONGEST_LABEL, Plan
+from tasks_lib.domain.labels import LONGEST_LABEL
+from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.run import Attempt, Status, TaskRun
 
 _TEXT, _WHOLE, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()

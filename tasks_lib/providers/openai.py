@@ -8,8 +8,9 @@ import orjson
 
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.labels import Carried
 from tasks_lib.domain.output import Finish, Modality, Output, Reply
-from tasks_lib.domain.plan import Carried, Message
+from tasks_lib.domain.plan import Message
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.task import ModelChoice
 from tasks_lib.domain.usage import Usage

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tasks_lib.domain.failure import Failure
+from tasks_lib.domain.labels import Carried
 from tasks_lib.domain.output import Output, Reply
-from tasks_lib.domain.plan import Carried, Message
+from tasks_lib.domain.plan import Message
 from tasks_lib.domain.task import ModelChoice
 
 

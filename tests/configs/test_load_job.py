@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from tasks_lib.configs import ConfigError, load_job, load_task
-from tasks_lib.domain.job import Destination, Labels, Limits, Source
+from tasks_lib.domain.job import Destination, Limits, Source
+from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.output import Modality
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import Model, ModelChoice

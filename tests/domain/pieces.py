@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from tasks_lib.domain.failure import Failure, FailureKind
-from tasks_lib.domain.job import Labels
+from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.output import Answer, Modality, Output
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.planner import Planner

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks_lib.domain.failure import FailureKind
-from tasks_lib.domain.job import Labels, Source
-from tasks_lib.domain.plan import LONGEST_LABEL, LONGEST_METADATA
+from tasks_lib.domain.job import Source
+from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, Labels
 from tasks_lib.domain.template import Template
 from tests.domain.pieces import planner, revision, row, task
 

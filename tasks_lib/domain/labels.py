@@ -1,0 +1,100 @@
+"""To whose account a row's run goes, what it is called, and what of that the provider is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tasks_lib.domain.failure import Failure, FailureKind
+from tasks_lib.domain.row import Row
+from tasks_lib.domain.template import Template
+
+LONGEST_LABEL = 64  # characters of a reporting group, reference or context id
+MOST_METADATA = 16  # entries
+LONGEST_METADATA = 512  # characters of a metadata value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What is told to a provider about a call beside the call itself, where it has a field for it."""
+
+    user: str | None = (
+        None  # to whom misuse may be traced; best a number of ours
+    )
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """The labels of one row."""
+
+    reporting_group: str | None
+    reference: str | None
+    context_id: str | None
+    metadata: Mapping[str, str]
+    carried: Carried | None
+    problem: Failure | None  # a label that is too long
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """Templates over the row's columns, and which of the labels the provider is told."""
+
+    reporting_group: Template | None = None
+    reference: Template | None = None  # None: the row's key, if it is short enough
+    context_id: Template | None = None
+    metadata: Mapping[str, Template] = field(default_factory=dict)
+    user: Template | None = None
+    carry: frozenset[str] = frozenset()  # user, metadata, reporting_group, reference, context_id
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the templates read."""
+        templates = (
+            self.reporting_group,
+            self.reference,
+            self.context_id,
+            *self.metadata.values(),
+            self.user,
+        )
+        return tuple(dict.fromkeys(name for template in templates if template for name in template.names))
+
+    def of(self, row: Row) -> Labelled:
+        """The labels of a row; an empty one is none."""
+        values = row.values
+        group = self.reporting_group.render(values) if self.reporting_group else None
+        reference = self.reference.render(values) if self.reference else None
+        context_id = self.context_id.render(values) if self.context_id else None
+        user = self.user.render(values) if self.user else None
+        metadata = {name: template.render(values) for name, template in self.metadata.items()}
+        named = {"reporting_group": group, "reference": reference, "context_id": context_id, "user": user}
+        if self.reference is None and len(row.key) <= LONGEST_LABEL:
+            reference = row.key
+        return Labelled(
+            reporting_group=group or None,
+            reference=reference or None,
+            context_id=context_id or None,
+            metadata=metadata,
+            carried=self._carried(named, metadata) if self.carry else None,
+            problem=_problem(named, metadata),
+        )
+
+    def _carried(self, named: Mapping[str, str | None], metadata: Mapping[str, str]) -> Carried:
+        told = dict(metadata) if "metadata" in self.carry else {}
+        for name in ("reporting_group", "reference", "context_id"):
+            label = named[name]
+            if name in self.carry and label:
+                told[name] = label
+        return Carried(user=(named["user"] or None) if "user" in self.carry else None, metadata=told)
+
+
+def _problem(named: Mapping[str, str | None], metadata: Mapping[str, str]) -> Failure | None:
+    for name, text in named.items():
+        if text is not None and len(text) > LONGEST_LABEL:
+            return _bad_row(f"{name} has {len(text)} characters, {LONGEST_LABEL} are allowed: {text[:40]}…")
+    for name, text in metadata.items():
+        if len(text) > LONGEST_METADATA:
+            return _bad_row(f"metadata {name} has {len(text)} characters, {LONGEST_METADATA} are allowed")
+    return None
+
+
+def _bad_row(message: str) -> Failure:
+    return Failure(kind=FailureKind.BAD_ROW, message=message)
