@@ -81,9 +81,25 @@ def fingerprint_of(
             "system_prompt": system_prompt,
             "user_prompt": user_prompt,
             "models": [{"model": str(choice.model), "parameters": choice.parameters} for choice in models],
-            "output": {"modality": output.modality.value, "schema": _as_sent(output.schema)},
+            "output": _output_as_asked(output),
         }
     )
+
+
+def _output_as_asked(output: Output) -> Mapping[str, JsonValue]:
+    """What an output asks for. A key that says only what was so before it existed stays out of the hash."""
+    asked: dict[str, JsonValue] = {"modality": output.modality.value, "schema": _as_sent(output.schema)}
+    if output.columns:
+        asked["columns"] = [
+            [column.name, column.type.value, column.nullable, column.description] for column in output.columns
+        ]
+    if output.min_rows or output.max_rows is not None:
+        asked["rows"] = [output.min_rows, output.max_rows]
+    if output.file_type is not None:
+        asked["file_type"] = output.file_type
+    if not output.coerce:
+        asked["coerce"] = False
+    return asked
 
 
 def _as_sent(schema: Mapping[str, JsonValue] | None) -> str | None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks_lib.domain.csv_columns import ColumnType, CsvColumn
 from tasks_lib.domain.output import Modality, Output
 from tasks_lib.domain.task import Model, ModelChoice, choose_revision, fingerprint_of
 from tests.domain.pieces import BIG, OTHER, SMALL, TEXT, choices, revision, task
@@ -61,6 +62,40 @@ def test_the_longest_answer_is_known_only_from_a_true_bound(parameters, expected
 def test_a_fingerprint_names_all_that_can_change_an_answer(changed):
     """Prompts, models, their parameters and the output's form each make another fingerprint."""
     assert fingerprint_of(**{**SAME, **changed}) != fingerprint_of(**SAME)
+
+
+@pytest.mark.parametrize(
+    ("output", "fingerprint"),
+    [
+        (Output.of(Modality.TEXT), "cd9455745d1aac500ca74b480afc0a38"),
+        (Output.of(Modality.JSON, SCHEMA), "6e92070c11fe0b5bc6155abd1a469ab2"),
+    ],
+)
+def test_a_fingerprint_stays_what_it_was(output, fingerprint):
+    """What a ledger has paid for under an earlier version is not paid for again."""
+    models = [ModelChoice(model=Model("a", "b"), parameters={"max_tokens": 9})]
+    assert (
+        fingerprint_of(system_prompt="S", user_prompt="Hi {{x}}", models=models, output=output) == fingerprint
+    )
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Output.of(Modality.CSV, columns=[CsvColumn(name="a")]),
+        Output.of(Modality.CSV, columns=[CsvColumn(name="a", type=ColumnType.INTEGER)]),
+        Output.of(Modality.CSV, columns=[CsvColumn(name="a", nullable=True)]),
+        Output.of(Modality.CSV, columns=[CsvColumn(name="a", description="d")]),
+        Output.of(Modality.CSV, min_rows=1),
+        Output.of(Modality.CSV, max_rows=1),
+        Output.of(Modality.IMAGE, file_type="png"),
+        Output.of(Modality.JSON, coerce=False),
+    ],
+)
+def test_each_word_about_the_output_makes_another_fingerprint(output):
+    """Columns, bounds, file type and coercion can change an answer."""
+    plain = Output.of(output.modality)
+    assert fingerprint_of(**{**SAME, "output": output}) != fingerprint_of(**{**SAME, "output": plain})
 
 
 def test_the_order_of_properties_can_change_an_answer():
