@@ -9,6 +9,7 @@ broken_reply    transient budget  yes
 invalid_output  content budget    yes
 refused                           yes
 length                            yes
+circuit_open                      yes
 rejected
 bad_row
 poisoned
@@ -57,6 +58,7 @@ class FailureKind(Enum):
     FORBIDDEN = "forbidden"
     UNKNOWN_MODEL = "unknown_model"
     OUT_OF_CREDIT = "out_of_credit"
+    CIRCUIT_OPEN = "circuit_open"  # the model is down, and was left alone; no call was made
     CANCELLED = "cancelled"  # the batch was ended while the row was under way
 
     @property
@@ -84,6 +86,7 @@ _RULES = {
     FailureKind.INVALID_OUTPUT: _Rule(Budget.CONTENT, another_model=True, ends_batch=False),
     FailureKind.REFUSED: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.LENGTH: _Rule(None, another_model=True, ends_batch=False),
+    FailureKind.CIRCUIT_OPEN: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.REJECTED: _Rule(None, another_model=False, ends_batch=False),
     FailureKind.BAD_ROW: _Rule(None, another_model=False, ends_batch=False),
     FailureKind.POISONED: _Rule(None, another_model=False, ends_batch=False),
@@ -93,6 +96,9 @@ _RULES = {
     FailureKind.OUT_OF_CREDIT: _Rule(None, another_model=False, ends_batch=True),
     FailureKind.CANCELLED: _Rule(None, another_model=False, ends_batch=False),
 }
+
+ANY_FAILURE = frozenset(kind for kind in FailureKind if kind.worth_another_model)
+"""All that a fallback may cure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

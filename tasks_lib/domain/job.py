@@ -9,6 +9,7 @@ from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import Task
+from tasks_lib.domain.template import Template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,7 @@ class Job:
     expected: Mapping[str, str] = field(default_factory=dict)  # answer's field -> column with the right value
     revision_tag: str | None = None  # None: by traffic weight
     seed: str  # of the choice by weight
+    use_fallback_model: Template | None = None  # a row for which it says true begins at its fallback
     credits_per_dollar: Decimal | None = None  # None: no credits are reckoned
     webhook: Webhook | None = None
     serve: bool = False  # the ledger, to other DuckDB clients of this machine, while a batch runs

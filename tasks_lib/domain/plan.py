@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tasks_lib.domain.failure import Failure, FailureKind
+from tasks_lib.domain.failure import ANY_FAILURE, Failure, FailureKind
 from tasks_lib.domain.files import Attachment, FileFact, FileRef
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.labels import Carried
 from tasks_lib.domain.output import Answer, Output
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import ModelChoice, Revision
-
-ANY_FAILURE = frozenset(kind for kind in FailureKind if kind.worth_another_model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

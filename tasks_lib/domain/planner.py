@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from tasks_lib.domain.beginning import beginning
 from tasks_lib.domain.fingerprint import JsonValue, content_hash, identity_of
 from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.plan import Message, Plan
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.row import Row
 from tasks_lib.domain.task import Revision, Task, choose_revision
+from tasks_lib.domain.template import Template
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made of every row, and that would double its cost
@@ -34,6 +36,7 @@ class Planner:
     seed: str
     pinned: Revision | None = None  # by tag; None: by traffic weight
     credits_per_dollar: Decimal | None = None
+    use_fallback_model: Template | None = None  # see `beginning`
 
     def chart(self, row: Row) -> Charted:
         """Which revision a row gets, and the names under which an answer would be known."""
@@ -57,6 +60,7 @@ class Planner:
         else:
             messages = (Message(role="system", text=revision.system_prompt.render(charted.submitted)), user)
         labelled = self.labels.of(row)
+        begin_at, wrong = beginning(self.use_fallback_model, row.values, revision)
         return Plan(
             task_run_id=task_run_id,
             row_key=row.key,
@@ -76,7 +80,9 @@ class Planner:
             metadata=labelled.metadata,
             carried=labelled.carried,
             credits_per_dollar=self.credits_per_dollar,
-            problem=labelled.problem,
+            begin_at=begin_at,
+            fallback_on=revision.fallback_on,
+            problem=labelled.problem or wrong,
         )
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import orjson
 
 from tasks_lib.domain.chance import fraction
+from tasks_lib.domain.failure import ANY_FAILURE, FailureKind
 from tasks_lib.domain.fingerprint import JsonValue, content_hash
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.template import Template
@@ -60,6 +61,7 @@ class Revision:
     system_prompt: Template | None = None
     models: tuple[ModelChoice, ...]  # the primary, then the fallbacks in order
     weight: float = 1.0
+    fallback_on: frozenset[FailureKind] = ANY_FAILURE  # after which the next model is asked
     fingerprint: str  # names all that can change an answer; see fingerprint_of
 
     @property

@@ -4,7 +4,7 @@ from difflib import get_close_matches
 
 from tasks_lib.configs import route_for
 from tasks_lib.domain.job import Job
-from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA
+from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, Labels
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.planner import Planner
 from tasks_lib.domain.template import Template
@@ -47,7 +47,7 @@ def check_source(setup: Setup, source: OpenSource, *, limit: int | None) -> int:
             hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(source.columns)}."
             raise Mistake(f"{source.description} has no column {column!r}. {hint}")
     checked = source.check(needed=columns_of(job), limit=limit)
-    templates = _label_templates(job.labels.reporting_group, job.labels.reference, job.labels.context_id)
+    templates = _label_templates(job.labels)
     metadata = {f"metadata.{name}": template for name, template in job.labels.metadata.items()}
     source.check_lengths(
         templates | metadata,
@@ -58,7 +58,8 @@ def check_source(setup: Setup, source: OpenSource, *, limit: int | None) -> int:
 
 def columns_of(job: Job) -> tuple[str, ...]:
     """The columns that the job reads, each once."""
-    return tuple(dict.fromkeys((*job.inputs.values(), *job.labels.columns, *job.expected.values())))
+    switch = job.use_fallback_model.names if job.use_fallback_model is not None else ()
+    return tuple(dict.fromkeys((*job.inputs.values(), *job.labels.columns, *job.expected.values(), *switch)))
 
 
 def planner_of(job: Job) -> Planner:
@@ -67,12 +68,22 @@ def planner_of(job: Job) -> Planner:
     if job.revision_tag is not None:
         pinned = next(revision for revision in job.task.revisions if revision.tag == job.revision_tag)
     return Planner(
-        task=job.task, inputs=job.inputs, labels=job.labels, retries=job.retries, seed=job.seed, pinned=pinned
+        task=job.task,
+        inputs=job.inputs,
+        labels=job.labels,
+        retries=job.retries,
+        seed=job.seed,
+        pinned=pinned,
+        credits_per_dollar=job.credits_per_dollar,
+        use_fallback_model=job.use_fallback_model,
     )
 
 
-def _label_templates(
-    reporting_group: Template | None, reference: Template | None, context_id: Template | None
-) -> dict[str, Template]:
-    named = {"reporting_group": reporting_group, "reference": reference, "context_id": context_id}
+def _label_templates(labels: Labels) -> dict[str, Template]:
+    named = {
+        "reporting_group": labels.reporting_group,
+        "reference": labels.reference,
+        "context_id": labels.context_id,
+        "user": labels.user,
+    }
     return {name: template for name, template in named.items() if template is not None}
