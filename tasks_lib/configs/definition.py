@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from tasks_lib.domain.fingerprint import JsonValue
-from tasks_lib.domain.job import Destination, Job, Limits, Source
+from tasks_lib.domain.job import Destination, Job, Limits, Source, Webhook
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import ModelChoice, Revision, Task
 from tasks_lib.domain.template import Template
@@ -30,6 +30,10 @@ def definition_of(job: Job) -> Mapping[str, JsonValue]:
         "reference": _text(labels.reference),
         "context_id": _text(labels.context_id),
         "metadata": {name: template.source for name, template in labels.metadata.items()},
+        "user": _text(labels.user),
+        "carry": [*sorted(labels.carry)],
+        "credits_per_dollar": _dollars(job.credits_per_dollar),
+        "webhook": _webhook(job.webhook),
         "limits": _limits(job.limits),
         "retries": _retries(job.retries),
         "ledger": str(job.ledger),
@@ -90,6 +94,17 @@ def _destination(output: Destination | None) -> Mapping[str, JsonValue] | None:
     if output is None:
         return None
     return {"path": str(output.path), "format": output.format, "table": output.table}
+
+
+def _webhook(webhook: Webhook | None) -> Mapping[str, JsonValue] | None:
+    if webhook is None:
+        return None
+    # Many services' addresses are secrets by their paths.
+    return {
+        "url": "/".join((*webhook.url.split("/")[:3], "…")),
+        "secret": webhook.secret,
+        "events": [*sorted(webhook.events)],
+    }
 
 
 def _limits(limits: Limits) -> Mapping[str, JsonValue]:

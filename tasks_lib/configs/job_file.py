@@ -18,6 +18,7 @@ from tasks_lib.configs.fields import (
     Workers,
     kind_of,
 )
+from tasks_lib.configs.places import Address, Variable
 from tasks_lib.configs.task_file import ModelName
 
 
@@ -104,6 +105,21 @@ class DestinationFile(Keys):
     )
 
 
+class WebhookFile(Keys):
+    """Who is told when something ends."""
+
+    url: Address = Field(description="Where notices are posted to, as JSON")
+    secret: Variable | None = Field(
+        default=None,
+        description="Name of the variable that holds the signing secret (Standard Webhooks, such as "
+        "whsec_…), never the secret itself; without it notices are not signed",
+    )
+    events: Annotated[list[Literal["batch.ended", "task_run.ended"]], Field(min_length=1)] = Field(
+        default_factory=lambda: ["batch.ended"],  # type: ignore[arg-type]  # mypy takes it for a list of str
+        description="What is told: batch.ended (the default), task_run.ended, or both",
+    )
+
+
 class JobFile(Keys):
     """This task over that source, into that ledger, under these limits."""
 
@@ -133,6 +149,27 @@ class JobFile(Keys):
     metadata: dict[str, Label] = Field(
         default_factory=dict,
         description="Up to 16 further labels; names of at most 16 characters, values of at most 512",
+    )
+    user: Label | None = Field(
+        default=None,
+        description="For whom a row is asked: constant, template or column; at most 64 characters. It is "
+        "told to the provider if `carry` says so",
+    )
+    carry: list[Literal["user", "metadata", "reporting_group", "reference", "context_id"]] = Field(
+        default_factory=list,
+        description="Labels that the provider is told, where it has a field for them; by default none",
+    )
+    credits_per_dollar: Dollars | None = Field(
+        default=None,
+        description="How many credits a dollar of cost is charged as; without it no credits are reckoned",
+    )
+    webhook: (
+        Annotated[
+            Annotated[Address, Tag(TEXT)] | Annotated[WebhookFile, Tag(MAPPING)], Discriminator(kind_of)
+        ]
+        | None
+    ) = Field(
+        default=None, description="Who is told when the batch ends: an address, or url, secret and events"
     )
     limits: LimitsFile = Field(default_factory=LimitsFile, description="What must never be passed")
     retries: RetriesFile = Field(
@@ -192,3 +229,8 @@ def source_of(file: JobFile) -> SourceFile:
 def output_of(file: JobFile) -> DestinationFile | None:
     """Where the enriched rows go, in whichever of the two ways the file tells it."""
     return DestinationFile(path=file.output) if isinstance(file.output, str) else file.output
+
+
+def webhook_of(file: JobFile) -> WebhookFile | None:
+    """Who is told, in whichever of the two ways the file tells it."""
+    return WebhookFile(url=file.webhook) if isinstance(file.webhook, str) else file.webhook

@@ -10,14 +10,14 @@ from tasks_lib.configs.definition import definition_of
 from tasks_lib.configs.document import Document, Trail, read_document
 from tasks_lib.configs.fields import Column
 from tasks_lib.configs.formats import destination_format, source_delimiter, source_format
-from tasks_lib.configs.job_file import JobFile, output_of, source_of
+from tasks_lib.configs.job_file import JobFile, output_of, source_of, webhook_of
 from tasks_lib.configs.overrides import overridden
 from tasks_lib.configs.paths import path_from, shown
 from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, nearest, quoted
 from tasks_lib.configs.providers import limits_of, provider_names
 from tasks_lib.configs.tasks import TaskDocument, model_problems, read_task
 from tasks_lib.configs.validation import name_of, validated
-from tasks_lib.domain.job import Destination, Job, Source
+from tasks_lib.domain.job import Destination, Job, Source, Webhook
 from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, MOST_METADATA, Labels
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import Model, Task
@@ -28,7 +28,7 @@ _Read = TypeVar("_Read")
 LONGEST_METADATA_NAME: Final = 16  # characters, as Parallel's task API has it
 
 _ASKING: Final = ("user_prompt", "revisions", "model")  # keys that only a task file has
-_LABELS: Final = ("reporting_group", "reference", "context_id")
+_LABELS: Final = ("reporting_group", "reference", "context_id", "user")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +258,11 @@ def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> 
             reference=_label(file.reference),
             context_id=_label(file.context_id),
             metadata={key: _template(label) for key, label in file.metadata.items()},
+            user=_label(file.user),
+            carry=frozenset(file.carry),
         ),
+        credits_per_dollar=file.credits_per_dollar,
+        webhook=_webhook(file),
         limits=limits_of(file.limits),
         retries=Retries(
             rate_limited=file.retries.rate_limited,
@@ -303,6 +307,11 @@ def _destination(document: Document, file: JobFile, *, name: str) -> Destination
     chosen = output.format or destination_format(path.name)
     assert chosen is not None  # noqa: S101  # or there was a problem
     return Destination(path=path, format=chosen, table=(output.table or name) if chosen == "duckdb" else None)
+
+
+def _webhook(file: JobFile) -> Webhook | None:
+    told = webhook_of(file)
+    return None if told is None else Webhook(url=told.url, secret=told.secret, events=frozenset(told.events))
 
 
 def _label(label: str | Column | None) -> Template | None:

@@ -9,46 +9,18 @@ from pydantic_core import PydanticCustomError
 
 from tasks_lib.configs.fields import CLOSED, Keys, Name, Seconds, Text
 from tasks_lib.configs.job_file import LimitsFile
+from tasks_lib.configs.places import VARIABLE, Address, Variable
 from tasks_lib.configs.problems import looks_like_a_secret
 
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _TAKEN: Final = frozenset({"authorization", "content-type", "content-length", "host", "accept", "user-agent"})
 PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _LATER: Final = ("anthropic", "google", "parallel", "rightbrain", "webagent")
 
 
-def checked_variable(value: str) -> str:
-    """The name of a variable; what may be a key itself is refused without being repeated."""
-    if not _VARIABLE.fullmatch(value) or looks_like_a_secret(value):
-        raise PydanticCustomError(
-            "variable",
-            "must be the name of a variable of the environment, such as OPENAI_API_KEY, and never a key. "
-            "Put the key itself into that variable.",
-        )
-    return value
-
-
-def checked_url(value: str) -> str:
-    """An address that paths can be added to."""
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # raises when it is none
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_url = False
-    if not is_url or re.search(r"\s", value):
-        raise PydanticCustomError("url", "must be an address such as https://api.openai.com/v1")
-    if parts.username is not None or parts.password is not None:
-        raise PydanticCustomError("url", "must hold no user name and no password")
-    if parts.query or parts.fragment:
-        raise PydanticCustomError("url", "must end with its path, without '?' or '#'")
-    return value.rstrip("/")
-
-
 def checked_proxy(value: str) -> str:
     """The address of a proxy, or the name of the variable that holds one with its password."""
-    if _VARIABLE.fullmatch(value) and not looks_like_a_secret(value):
+    if VARIABLE.fullmatch(value) and not looks_like_a_secret(value):
         return value
     try:
         parts = urlsplit(value)
@@ -86,18 +58,12 @@ def _supported(value: object) -> object:
     return value
 
 
-Variable = Annotated[
-    str,
-    AfterValidator(checked_variable),
-    WithJsonSchema({"type": "string", "pattern": f"^{_VARIABLE.pattern}$"}),
-]
 ProxyAddress = Annotated[str, AfterValidator(checked_proxy), WithJsonSchema({"type": "string"})]
 HeaderName = Annotated[
     str,
     AfterValidator(_header_name),
     WithJsonSchema({"type": "string", "pattern": f"^{_HEADER.pattern}$"}),
 ]
-Address = Annotated[str, AfterValidator(checked_url), WithJsonSchema({"type": "string", "format": "uri"})]
 
 
 class TimeoutsFile(Keys):

@@ -16,8 +16,9 @@ from tasks_lib.configs.ca_bundle import wrong_with_bundle
 from tasks_lib.configs.document import Document, parse_document, read_document
 from tasks_lib.configs.job_file import LimitsFile
 from tasks_lib.configs.paths import path_from
+from tasks_lib.configs.places import checked_url
 from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, quoted
-from tasks_lib.configs.provider_file import ProviderFile, ProvidersFile, checked_url
+from tasks_lib.configs.provider_file import ProviderFile, ProvidersFile
 from tasks_lib.configs.validation import validated
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.provider import Provider, Secret, Timeouts

@@ -245,7 +245,8 @@ def test_the_definition_is_the_whole_job_as_json(project: Project) -> None:
     assert definition["task"]["output"]["schema"] == job.task.output.schema
     assert definition["source"]["path"] == str(project.rows)
     assert set(definition) == {
-        "job", "task", "source", "inputs", "reporting_group", "reference", "context_id", "metadata", "limits",
+        "job", "task", "source", "inputs", "reporting_group", "reference", "context_id", "metadata", "user",
+        "carry", "credits_per_dollar", "webhook", "limits",
         "retries", "ledger", "output", "expected", "revision", "seed", "identical_rows",
         "workers", "serve",
     }  # fmt: skip

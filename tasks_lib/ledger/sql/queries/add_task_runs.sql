@@ -39,7 +39,7 @@ select
     reporting_group_id::uuid                        as reporting_group_id,
     reporting_group,
     reference,
-    context_id,
+    coalesce(context_id, $batch_id)                 as context_id,
     joined_to::uuid                                 as joined_to,
     metadata,
     warnings,
