@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import orjson
 
+from tasks_lib.domain.answer_form import form_in_words, schema_asked
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.labels import Carried
@@ -243,26 +244,23 @@ def _frame_of(provider: Provider, choice: ModelChoice, output: Output) -> _Frame
         if name != "messages"  # which are the row's
     }
     model = parameters.pop("model", choice.model.name)  # a gateway may want another name than prices have
-    told: str | None = None
-    if output.modality is Modality.JSON:
-        response_format, told = _form_of(output, way=provider.structured_output)
-        if response_format is not None:
-            parameters["response_format"] = response_format
+    response_format, told = _form_of(output, way=provider.structured_output)
+    if response_format is not None:
+        parameters["response_format"] = response_format
     before = b'{"model":%b,"messages":' % orjson.dumps(model)
     after = b"," + orjson.dumps(parameters)[1:] if parameters else b"}"
     return _Frame(before, after, told, (choice, output))
 
 
 def _form_of(output: Output, *, way: str) -> tuple[JsonValue, str | None]:
-    """How JSON is asked for: by the API's own means, in words, or both."""
-    if way == "json_schema" and output.schema is not None:
-        strict = fits_strict_mode(output.schema)
-        described: JsonValue = {"name": "answer", "schema": output.schema, "strict": strict}
+    """How an answer's form is asked for: by the API's own means, in words, or both."""
+    schema = schema_asked(output)
+    if way == "json_schema" and schema is not None:
+        strict = fits_strict_mode(schema)
+        described: JsonValue = {"name": "answer", "schema": schema, "strict": strict}
         return {"type": "json_schema", "json_schema": described}, None
-    told = "Answer with one JSON value and nothing else."
-    if output.schema is not None:
-        told += f" It must meet this JSON Schema: {orjson.dumps(output.schema).decode()}"
-    return None if way == "prompt" else {"type": "json_object"}, told
+    has_mode = output.modality is Modality.JSON and way != "prompt"
+    return {"type": "json_object"} if has_mode else None, form_in_words(output)
 
 
 def fits_strict_mode(schema: Mapping[str, JsonValue]) -> bool:
