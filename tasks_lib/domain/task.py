@@ -11,6 +11,7 @@ from tasks_lib.domain.fingerprint import JsonValue, content_hash
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.template import Template
 
+_BOUNDS_OF_ANSWERS = ("max_tokens", "max_completion_tokens", "maxOutputTokens")  # the last is Google's
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -45,7 +46,7 @@ class ModelChoice:
     @property
     def most_output_tokens(self) -> int | None:
         """The longest answer that the parameters allow; None if they set no bound."""
-        given = [self.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
+        given = [self.parameters.get(name) for name in _BOUNDS_OF_ANSWERS]
         bounds = [
             bound for bound in given if isinstance(bound, int) and not isinstance(bound, bool) and bound > 0
         ]
