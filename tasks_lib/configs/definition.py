@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
+from tasks_lib.domain.failure import FailureKind
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.job import Destination, Job, Limits, Source, Webhook
 from tasks_lib.domain.retries import Retries
@@ -41,6 +42,7 @@ def definition_of(job: Job) -> Mapping[str, JsonValue]:
         "expected": dict(job.expected),
         "revision": job.revision_tag,
         "seed": job.seed,
+        "use_fallback_model": _text(job.use_fallback_model),
         "serve": job.serve,
         "workers": job.workers,
         "identical_rows": job.identical_rows,
@@ -71,6 +73,7 @@ def _revision(revision: Revision) -> Mapping[str, JsonValue]:
         "user_prompt": revision.user_prompt.source,
         **primary,
         "fallback": list(fallback),
+        "fallback_on": [*sorted(kind.value for kind in revision.fallback_on - {FailureKind.CIRCUIT_OPEN})],
     }
 
 

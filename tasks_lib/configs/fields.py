@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 MAPPING: Final = "<mapping>"
+FLAG: Final = "<flag>"
 TEXT: Final = (
     "<text>"  # no key is called so, which is how an error's path is told from a choice between kinds
 )
@@ -95,3 +96,14 @@ Label = Annotated[
     Discriminator(kind_of),
 ]
 """A constant, a template over the row's columns, or a column."""
+
+
+def _kind_of_switch(value: object) -> str:
+    return FLAG if isinstance(value, bool) else kind_of(value)
+
+
+Switch = Annotated[
+    Annotated[bool, Tag(FLAG)] | Annotated[Text, Tag(TEXT)] | Annotated[Column, Tag(MAPPING)],
+    Discriminator(_kind_of_switch),
+]
+"""True or false for all rows, or for each row what a template or a column says."""

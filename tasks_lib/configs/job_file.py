@@ -13,6 +13,7 @@ from tasks_lib.configs.fields import (
     Label,
     Name,
     Seconds,
+    Switch,
     Text,
     Tries,
     Workers,
@@ -207,6 +208,11 @@ class JobFile(Keys):
     identical_rows: Literal["once", "each"] = Field(
         default="once",
         description="Rows that ask the same while one of them is under way: one call for all, or one each",
+    )
+    use_fallback_model: Switch = Field(
+        default=False,
+        description="Begin at the fallback, and leave the primary alone: true, or for each row what a "
+        "template or a column says (true, 1 or yes; false, 0, no or nothing)",
     )
     seed: Text | None = Field(
         default=None, description="Decides which row gets which revision; the task's name by default"

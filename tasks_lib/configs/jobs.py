@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeVar
 
 from tasks_lib.configs.definition import definition_of
 from tasks_lib.configs.document import Document, Trail, read_document
+from tasks_lib.configs.fallback import switch_of, switch_problems
 from tasks_lib.configs.fields import Column
 from tasks_lib.configs.formats import destination_format, source_delimiter, source_format
 from tasks_lib.configs.job_file import JobFile, output_of, source_of, webhook_of
@@ -20,7 +21,7 @@ from tasks_lib.configs.validation import name_of, validated
 from tasks_lib.domain.job import Destination, Job, Source, Webhook
 from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, MOST_METADATA, Labels
 from tasks_lib.domain.retries import Retries
-from tasks_lib.domain.task import Model, Task
+from tasks_lib.domain.task import Model, Revision, Task
 from tasks_lib.domain.template import Template
 
 _Read = TypeVar("_Read")
@@ -137,6 +138,8 @@ def _job_problems(
         yield document.problem(("retries", "wait_max"), "retries.wait_max is less than retries.wait_initial")
     if task is not None:
         yield from _task_problems(document, file, task.task)
+        switch, chosen = file.use_fallback_model, _chosen(file, task.task)
+        yield from switch_problems(document, switch, task=task, chosen=chosen)
 
 
 def _source_problems(
@@ -231,6 +234,13 @@ def _task_problems(document: Document, file: JobFile, task: Task) -> Iterator[Pr
                 yield document.key_problem(("expected", field), message, remedy)
 
 
+def _chosen(file: JobFile, task: Task) -> Sequence[Revision]:
+    """The revisions that rows may get."""
+    if file.revision is not None:
+        return [revision for revision in task.revisions if revision.tag == file.revision]
+    return [revision for revision in task.revisions if revision.weight > 0]
+
+
 def _clashes(document: Document, job: Job) -> Iterator[Problem]:
     """Files that would be written over each other."""
     ledger = job.ledger.resolve()
@@ -277,6 +287,7 @@ def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> 
         expected=file.expected,
         revision_tag=file.revision,
         seed=file.seed or task.name,
+        use_fallback_model=switch_of(file.use_fallback_model),
         serve=file.serve,
         workers=file.workers,
         identical_rows=file.identical_rows,
@@ -357,3 +368,5 @@ def _columns_named(job: Job, document: Document) -> Iterator[tuple[Trail, str]]:
             yield ("metadata", name), column
     for field, column in job.expected.items():
         yield ("expected", field), column
+    if job.use_fallback_model is not None:
+        yield from ((("use_fallback_model",), column) for column in job.use_fallback_model.names)

@@ -17,6 +17,7 @@ _FLAGS: Final = {  # flags that have a name of their own, and the keys they stan
     "reporting_group": ("reporting_group",),
     "model": ("model",),
     "serve": ("serve",),
+    "use_fallback_model": ("use_fallback_model",),
     "workers": ("workers",),
     "max_cost": ("limits", "max_cost"),
     "max_cost_per_group": ("limits", "max_cost_per_group"),

@@ -1,11 +1,13 @@
 """What a task file may say."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from tasks_lib.configs.fields import MAPPING, TEXT, Keys, Name, Parameters, Text, kind_of
+from tasks_lib.domain.failure import ANY_FAILURE, Budget, FailureKind
 from tasks_lib.domain.task import Model
 
 _LATER = ("image", "audio", "pdf", "csv")
@@ -69,6 +71,19 @@ Fallback = Annotated[
 ]
 
 
+FallbackReason = Literal[
+    "rate_limited",
+    "transient",
+    "server_error",
+    "timeout",
+    "connection",
+    "broken_reply",
+    "refused",
+    "length",
+    "invalid_output",
+]
+
+
 class _Asking(Keys):
     """The keys of a revision that a task with one revision may hold itself."""
 
@@ -81,6 +96,11 @@ class _Asking(Keys):
     )
     fallback: list[Fallback] = Field(
         default_factory=list, description="Models to ask in this order when the primary is spent"
+    )
+    fallback_on: list[FallbackReason] | None = Field(
+        default=None,
+        description="After which failures the next model is asked; by default all of these. transient means "
+        "server_error, timeout, connection and broken_reply. [] leaves it to use_fallback_model",
     )
 
 
@@ -134,8 +154,21 @@ def asking(file: TaskFile) -> tuple[RevisionFile, ...]:
             model=file.model,
             parameters=file.parameters,
             fallback=file.fallback,
+            fallback_on=file.fallback_on,
         ),
     )
+
+
+def failures_named(words: Sequence[str] | None) -> frozenset[FailureKind]:
+    """The failures after which the next model is asked; a model that is down for one of them is passed by."""
+    if words is None:
+        return ANY_FAILURE
+    kinds = {kind for kind in ANY_FAILURE for word in words if word in (kind.value, _group_of(kind))}
+    return frozenset({*kinds, FailureKind.CIRCUIT_OPEN} if kinds else ())
+
+
+def _group_of(kind: FailureKind) -> str | None:
+    return kind.budget.value if kind.budget is Budget.TRANSIENT else None
 
 
 def output_of(file: TaskFile) -> OutputFile:

@@ -12,7 +12,14 @@ from tasks_lib.configs.document import DEEPEST, Document, Trail, read_document
 from tasks_lib.configs.paths import path_from, shown
 from tasks_lib.configs.problems import ConfigError, ConfigWarning, Problem, did_you_mean, quoted
 from tasks_lib.configs.providers import provider_names
-from tasks_lib.configs.task_file import FallbackFile, RevisionFile, TaskFile, asking, output_of
+from tasks_lib.configs.task_file import (
+    FallbackFile,
+    RevisionFile,
+    TaskFile,
+    asking,
+    failures_named,
+    output_of,
+)
 from tasks_lib.configs.validation import name_of, validated
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.output import Modality, Output
@@ -117,7 +124,7 @@ def _shape_problems(document: Document, file: TaskFile) -> Iterator[Problem]:
     """What is wrong with the two ways to tell revisions, of which a file takes one."""
     single = [
         key
-        for key in ("system_prompt", "user_prompt", "model", "parameters", "fallback")
+        for key in ("system_prompt", "user_prompt", "model", "parameters", "fallback", "fallback_on")
         if document.value.get(key) is not None
     ]
     if file.revisions is not None:
@@ -138,6 +145,10 @@ def _revision_problems(
 ) -> Iterator[Problem]:
     yield from model_problems(document, (*base, "model"), revision.model, providers=providers)
     yield from _parameter_problems(document, (*base, "parameters"), revision.parameters)
+    if revision.fallback_on is not None and not revision.fallback:
+        yield document.key_problem(
+            (*base, "fallback_on"), "fallback_on stands without fallback", "Name the models beneath fallback."
+        )
     for index, fallback in enumerate(revision.fallback):
         trail: Trail = (*base, "fallback", index)
         if isinstance(fallback, FallbackFile):
@@ -201,6 +212,7 @@ def _revision(file: RevisionFile, *, tag: str, output: Output) -> Revision:
         user_prompt=Template.parse(file.user_prompt),
         system_prompt=None if file.system_prompt is None else Template.parse(file.system_prompt),
         models=models,
+        fallback_on=failures_named(file.fallback_on),
         fingerprint=fingerprint_of(
             system_prompt=file.system_prompt, user_prompt=file.user_prompt, models=models, output=output
         ),
