@@ -131,7 +131,7 @@ def conclude_joined(plan: Plan, to: TaskRun, *, created_at: datetime, finished_a
         failure=to.failure,
         created_at=created_at,
         finished_at=finished_at,
-        data=replace(run_data((), failure=to.failure), cost_source="joined"),
+        data=_of_no_call(plan, to.failure, cost_source="joined"),
         joined_to=to.plan.task_run_id,
     )
 
@@ -152,9 +152,14 @@ def conclude_stored(plan: Plan, stored: Stored, *, created_at: datetime, finishe
         failure=None,
         created_at=created_at,
         finished_at=finished_at,
-        data=replace(run_data((), failure=None), cost_source="stored"),
+        data=_of_no_call(plan, None, cost_source="stored"),
         joined_to=stored.task_run_id,
     )
+
+
+def _of_no_call(plan: Plan, failure: Failure | None, *, cost_source: str) -> "RunData":
+    data = run_data((), failure=failure, credits_per_dollar=plan.credits_per_dollar)
+    return replace(data, cost_source=cost_source)
 
 
 def run_data(

@@ -15,8 +15,12 @@ select
         r.warnings::varchar            as warnings
     ),
     b.job,
-    tasks.name as task
+    tasks.name         as task,
+    revisions.modality as output_modality,
+    groups.created_at  as reporting_group_created_at
 from task_runs r
 left join batches b on b.id = r.batch_id
 left join tasks on tasks.id = r.task_id
+left join revisions on revisions.id = r.task_revision_id
+left join reporting_groups groups on groups.id = r.reporting_group_id
 where r.id = $id::uuid;
