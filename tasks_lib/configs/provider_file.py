@@ -15,7 +15,7 @@ from tasks_lib.configs.problems import looks_like_a_secret
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _TAKEN: Final = frozenset({"authorization", "content-type", "content-length", "host", "accept", "user-agent"})
 PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
-_LATER: Final = ("anthropic", "google", "parallel", "rightbrain", "webagent")
+_LATER: Final = ("anthropic", "parallel", "rightbrain", "webagent")
 
 
 def checked_proxy(value: str) -> str:
@@ -52,7 +52,7 @@ def _supported(value: object) -> object:
     if value in _LATER:
         raise PydanticCustomError(
             "protocol",
-            "is '{protocol}', which is not supported by this version: it knows openai and local",
+            "is '{protocol}', which is not supported by this version: it knows openai, google and local",
             {"protocol": value},
         )
     return value
@@ -84,13 +84,15 @@ class TimeoutsFile(Keys):
 class ProviderFile(Keys):
     """An API and our account with it. What is not said is as the built-in provider of that name has it."""
 
-    protocol: Annotated[Literal["openai", "local"], BeforeValidator(_supported)] | None = Field(
-        default=None, description="What is spoken there: openai (chat completions, the default), or local"
+    protocol: Annotated[Literal["openai", "google", "local"], BeforeValidator(_supported)] | None = Field(
+        default=None,
+        description="What is spoken there: openai (chat completions, the default), google "
+        "(generateContent), or local",
     )
     base_url: Address | None = Field(
         default=None,
-        description="The address that /chat/completions is added to. The variable NAME_BASE_URL, with the "
-        "provider's name in capitals, wins over it",
+        description="The address that the protocol's paths, such as /chat/completions, are added to. The "
+        "variable NAME_BASE_URL, with the provider's name in capitals, wins over it",
     )
     key: Variable | None = Field(
         default=None, description="Name of the variable that holds the key, never the key itself"

@@ -18,11 +18,13 @@ from tasks_lib.engine.shared import NotShared, SharedAccount, join_account
 from tasks_lib.engine.transport import PooledTransport
 from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.local import LOCAL_BASE_URL, LocalTransport, local_model, local_servers
+from tasks_lib.providers.google import Google
 from tasks_lib.providers.openai import OpenAI
 from tasks_lib.providers.protocol import Transport, WireProtocol
 
 _PROTOCOLS: Mapping[str, Callable[[Provider, Secret | None], WireProtocol]] = {
     "openai": OpenAI,
+    "google": Google,
     LOCAL: OpenAI,
 }
 _UNCOMMITTED = 240  # rows that may wait for their commit beside those in flight; two groups and a bit

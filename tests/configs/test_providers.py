@@ -19,6 +19,7 @@ def test_providers_are_known_without_a_file() -> None:
     assert {name: (one.base_url, one.key) for name, one in providers.items()} == {
         "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),
         "anthropic": ("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+        "google": ("https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY"),
         "deepseek": ("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
         "groq": ("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
         "mistral": ("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
@@ -141,9 +142,9 @@ def test_a_variable_that_is_no_address_is_named() -> None:
         ("mine: {base_url: 'http://u:pw@x/'}\n", ":1:18: mine.base_url must hold no user name and no password"),
         (
             "mine: {protocol: anthropic}\n",
-            ":1:18: mine.protocol is 'anthropic', which is not supported by this version: it knows openai and local",
+            ":1:18: mine.protocol is 'anthropic', which is not supported by this version: it knows openai, google and local",
         ),
-        ("mine: {protocol: soap}\n", ":1:18: mine.protocol must be openai or local, not 'soap'"),
+        ("mine: {protocol: soap}\n", ":1:18: mine.protocol must be openai, google or local, not 'soap'"),
         (
             "mine: {structured_output: yes}\n",
             ":1:27: mine.structured_output must be json_schema, json_object or prompt, not 'yes'",
