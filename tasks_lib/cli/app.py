@@ -75,6 +75,14 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+UseFallback = Annotated[
+    bool,
+    typer.Option(
+        "--use-fallback-model",
+        metavar="",
+        help="Leave the primary model alone, and begin with the first fallback.",
+    ),
+]
 MaxCost = Annotated[
     float | None,
     typer.Option(
@@ -219,6 +227,7 @@ def plan(
     settings: Settings = None,
     reporting_group: Group = None,
     model: Model = None,
+    use_fallback_model: UseFallback = False,
     max_cost: MaxCost = None,
     max_cost_per_group: MaxCostPerGroup = None,
     max_cost_per_day: MaxCostPerDay = None,
@@ -261,6 +270,7 @@ def plan(
         max_cost_per_group=max_cost_per_group,
         max_cost_per_day=max_cost_per_day,
         on_ambiguous=on_ambiguous and on_ambiguous.value,
+        use_fallback_model=use_fallback_model or None,
     )
     options = Options(limit=limit, force=force, retry_failed=retry_failed)
     if sample is not None:
@@ -284,6 +294,7 @@ def run(
     settings: Settings = None,
     reporting_group: Group = None,
     model: Model = None,
+    use_fallback_model: UseFallback = False,
     max_cost: MaxCost = None,
     max_cost_per_group: MaxCostPerGroup = None,
     max_cost_per_day: MaxCostPerDay = None,
@@ -339,6 +350,7 @@ def run(
       rowmill run configs/jobs/reviews.yaml --model groq:llama-3.1-8b-instant
       rowmill run configs/jobs/reviews.yaml --max-cost 2.50
       rowmill run configs/jobs/reviews.yaml --retry-failed
+      rowmill run configs/jobs/reviews.yaml --use-fallback-model
 
     Ctrl-C once (or SIGTERM) finishes the calls under way, twice drops
     them; what was answered is kept either way.
@@ -368,6 +380,7 @@ def run(
             on_ambiguous=on_ambiguous and on_ambiguous.value,
             workers=workers,
             serve=serve or None,
+            use_fallback_model=use_fallback_model or None,
         ),
         options=Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned),
         manner=Manner(prefect=prefect, json=as_json, quiet=quiet),

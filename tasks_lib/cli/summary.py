@@ -28,6 +28,7 @@ _OPTION_OF = {
     "on_ambiguous": "--on-ambiguous",
     "workers": "--workers",
 }
+_FLAGS = {"serve": "--serve", "use_fallback_model": "--use-fallback-model"}  # that take no value
 _STYLES = {Outcome.COMPLETED: "bold green", Outcome.COMPLETED_WITH_FAILURES: "bold yellow"}
 _LONGEST_REASON = 300
 
@@ -46,7 +47,12 @@ class Again:
         """The command with the flags that make it the same job; --force is none of them."""
         words = ["rowmill", "run", str(path)]
         for name, value in overrides.items():
-            words += [_OPTION_OF[name], str(value)] if name in _OPTION_OF else ["--set", f"{name}={value}"]
+            if name in _FLAGS:
+                words.append(_FLAGS[name])
+            elif name in _OPTION_OF:
+                words += [_OPTION_OF[name], str(value)]
+            else:
+                words += ["--set", f"{name}={value}"]
         if options.limit is not None:
             words += ["--limit", str(options.limit)]
         if prefect is not None:

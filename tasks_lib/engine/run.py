@@ -86,7 +86,7 @@ class Engine:
         self._stop = stop
         self._joins = joins
         self._now = now
-        self._asking: dict[tuple[str, str], _Asking] = {}  # by what is asked
+        self._asking: dict[tuple[str, str, int], _Asking] = {}  # by what is asked
         self._most: Callable[[], int] = lambda: 0
         self._awake = 0  # workers that are not waiting for a backoff or for another row's answer
         self._asleep = 0  # those that are
@@ -140,7 +140,7 @@ class Engine:
         if not self._joins or plan.problem is not None:
             await self._ask(plan, created_at)
             return
-        asked = (plan.revision.fingerprint, plan.input_hash)
+        asked = (plan.revision.fingerprint, plan.input_hash, plan.begin_at)
         while (other := self._asking.get(asked)) is not None:
             other.over = other.over or anyio.Event()
             with self._stop.cuts_short(), self._sleeping():
