@@ -248,7 +248,7 @@ def test_the_definition_is_the_whole_job_as_json(project: Project) -> None:
         "job", "task", "source", "inputs", "reporting_group", "reference", "context_id", "metadata", "user",
         "carry", "credits_per_dollar", "webhook", "limits",
         "retries", "ledger", "output", "expected", "revision", "seed", "identical_rows",
-        "workers", "serve",
+        "workers", "serve", "use_fallback_model",
     }  # fmt: skip
 
 
