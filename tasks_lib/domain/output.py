@@ -1,4 +1,4 @@
-"""What must come back, and whether it did."""
+"""What must come back, and what came."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,16 +7,11 @@ from functools import partial
 from typing import Any, Final
 
 import jsonschema_rs
-import orjson
 
 from tasks_lib.domain.csv_columns import CsvColumn, rows_schema
-from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.files import FileFact
-from tasks_lib.domain.fingerprint import JsonValue, canonical_json
+from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.usage import Usage
-
-_SHOWN = 2_000  # characters of a rejected answer that are kept for the reader
-_SURELY_WRITABLE = 250  # levels; orjson reads 1,024 and writes 254, jsonschema_rs compares 255
 
 
 class Modality(Enum):
@@ -158,74 +153,10 @@ def _compiled(schema: Mapping[str, JsonValue]) -> Any:  # noqa: ANN401  # as the
         # offline: a $ref neither opens files nor calls anybody
         return jsonschema_rs.validator_for(dict(schema), offline=True)
     except (ValueError, jsonschema_rs.ReferencingError) as error:
-        raise ValueError(f"not a JSON Schema: {_first_line(error)}") from error
+        raise ValueError(f"not a JSON Schema: {first_line(error)}") from error
 
 
-def judge(output: Output, reply: Reply) -> Answer | Failure:
-    """The answer that a reply holds, or why it holds none, in words short enough to send back."""
-    if reply.finish is Finish.REFUSED:
-        return _not(FailureKind.REFUSED, _cut(reply.text, 300) or "the model declined", reply)
-    cut_short = reply.finish is Finish.LENGTH
-    if output.modality is Modality.TEXT and reply.text.strip():
-        return Answer(value=reply.text, warnings=("cut at the token limit",) if cut_short else ())
-    if cut_short:
-        return _not(FailureKind.LENGTH, "the answer reached the token limit before its end", reply)
-    if output.modality is Modality.TEXT:
-        return _not(FailureKind.INVALID_OUTPUT, "the answer is empty", reply)
-    try:
-        value = orjson.loads(_unfenced(reply.text))
-    except orjson.JSONDecodeError as error:
-        return _not(FailureKind.INVALID_OUTPUT, f"the answer is not JSON ({error})", reply)
-    if _nests_too_deep(reply.text, value):
-        return _not(FailureKind.INVALID_OUTPUT, "the answer is nested too deep", reply)
-    if output.validator is not None:
-        problem = next(output.validator.iter_errors(value), None)
-        if problem is not None:
-            return _not(FailureKind.INVALID_OUTPUT, _told(problem), reply)
-    return Answer(value=value)
-
-
-def _not(kind: FailureKind, message: str, reply: Reply) -> Failure:
-    return Failure(
-        kind=kind,
-        message=message,
-        http_status=reply.http_status,
-        request_id=reply.request_id,
-        usage=reply.usage,
-        text=_cut(reply.text, _SHOWN),
-        model=reply.model,
-    )
-
-
-def _nests_too_deep(text: str, value: JsonValue) -> bool:
-    """Whether a value can be read but neither validated nor written again: a model that ran away."""
-    if text.count("[") + text.count("{") <= _SURELY_WRITABLE:
-        return False
-    try:
-        canonical_json(value)
-    except TypeError:
-        return True
-    return False
-
-
-def _unfenced(text: str) -> str:
-    """The text without the ``` fence that models like to put around JSON."""
-    stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```") and "\n" in stripped:
-        return stripped[stripped.index("\n") + 1 : -3]
-    return stripped
-
-
-def _told(problem: jsonschema_rs.ValidationError) -> str:
-    """The first violation, with the place where it is."""
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem.instance_path)
-    return f"the answer does not meet the schema at ${place}: {_cut(_first_line(problem), 300)}"
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, without what it says below that."""
     message = getattr(error, "message", None) or str(error)
     return str(message).partition("\n")[0]
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

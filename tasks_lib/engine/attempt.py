@@ -10,7 +10,8 @@ import anyio
 
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.idempotency import idempotency_key
-from tasks_lib.domain.output import Answer, Reply, judge
+from tasks_lib.domain.judging import judge
+from tasks_lib.domain.output import Answer, Reply
 from tasks_lib.domain.plan import Message, Plan
 from tasks_lib.domain.policy import Call
 from tasks_lib.domain.pricing import PriceList, Prices, cost_of

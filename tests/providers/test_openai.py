@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks_lib.domain.failure import Failure
-from tasks_lib.domain.output import Answer, Modality, Output, Reply, judge
+from tasks_lib.domain.judging import judge
+from tasks_lib.domain.output import Answer, Modality, Output, Reply
 from tasks_lib.domain.plan import Message
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.task import Model, ModelChoice

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks_lib.domain.failure import Failure, FailureKind
-from tasks_lib.domain.output import Answer, Finish, Modality, Output, Reply, judge
+from tasks_lib.domain.judging import judge
+from tasks_lib.domain.output import Answer, Finish, Modality, Output, Reply
 from tasks_lib.domain.usage import Usage
 from tests.domain.pieces import TEXT
 
@@ -68,7 +69,7 @@ def test_what_is_not_json_is_told_so(text):
     ("text", "place"),
     [
         ('{"mood": "so-so"}', "at $.mood:"),
-        ('{"mood": "good", "notes": ["a", 2]}', "at $.notes[1]:"),
+        ('{"mood": "good", "notes": ["a", 2.5]}', "at $.notes[1]:"),
         ("{}", "at $:"),
         ("[]", "at $:"),
         ('{"mood": "good", "x": 1}', "at $:"),
