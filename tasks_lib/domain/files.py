@@ -13,6 +13,7 @@ class FileRef:
     path: str | None = None  # as the row has it
     url: str | None = None
     content: bytes | None = None
+    sha256: str | None = None  # 64 hexadecimal digits, where the content was looked at already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""What comes before a model's call: files that rows name, and processors of their values."""
