@@ -41,6 +41,11 @@ class Template:
         literals.append(literal + source[at:])
         return cls(source, tuple(literals), tuple(names))
 
+    @classmethod
+    def constant(cls, text: str) -> "Template":
+        """The template of a text that is taken as it is, whatever braces it has."""
+        return cls(text, (text,), ())
+
     @property
     def is_constant(self) -> bool:
         """Whether the text is the same for every row."""

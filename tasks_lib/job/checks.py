@@ -9,6 +9,7 @@ from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.planner import Planner
 from tasks_lib.domain.template import Template
 from tasks_lib.job.setup import LOCAL, Setup
+from tasks_lib.job.webhook import webhook_secret
 from tasks_lib.local import local_model
 from tasks_lib.rows import OpenSource, check_output
 
@@ -20,6 +21,7 @@ def check_before_rows(setup: Setup) -> None:
         Mistake: one of them would fail the batch later.
     """
     setup.secrets()
+    webhook_secret(setup)
     for model in setup.models:
         provider = setup.provider(model)
         route_for(provider, setup.environment.variables)
@@ -59,21 +61,19 @@ def check_source(setup: Setup, source: OpenSource, *, limit: int | None) -> int:
 def columns_of(job: Job) -> tuple[str, ...]:
     """The columns that the job reads, each once."""
     switch = job.use_fallback_model.names if job.use_fallback_model is not None else ()
-    return tuple(dict.fromkeys((*job.inputs.values(), *job.labels.columns, *job.expected.values(), *switch)))
+    labels = (*job.labels.columns, *job.assignment.columns)
+    return tuple(dict.fromkeys((*job.inputs.values(), *labels, *job.expected.values(), *switch)))
 
 
 def planner_of(job: Job) -> Planner:
     """The planner of a job's batches."""
-    pinned = None
-    if job.revision_tag is not None:
-        pinned = next(revision for revision in job.task.revisions if revision.tag == job.revision_tag)
     return Planner(
         task=job.task,
         inputs=job.inputs,
         labels=job.labels,
         retries=job.retries,
         seed=job.seed,
-        pinned=pinned,
+        assignment=job.assignment,
         credits_per_dollar=job.credits_per_dollar,
         use_fallback_model=job.use_fallback_model,
     )

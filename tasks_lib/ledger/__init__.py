@@ -4,6 +4,7 @@ from tasks_lib.ledger.deaths import Death
 from tasks_lib.ledger.errors import LedgerError, LedgerInUse, LedgerTooNew, NotInLedger
 from tasks_lib.ledger.facts import Facts, facts_of, together
 from tasks_lib.ledger.ledger import Ledger, open_ledger
+from tasks_lib.ledger.notices import NoticeFact
 from tasks_lib.ledger.results import StoredResult
 from tasks_lib.ledger.writer import LedgerWriter, open_writer
 
@@ -16,6 +17,7 @@ __all__ = [
     "LedgerTooNew",
     "LedgerWriter",
     "NotInLedger",
+    "NoticeFact",
     "StoredResult",
     "facts_of",
     "open_ledger",

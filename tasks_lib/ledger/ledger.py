@@ -27,6 +27,7 @@ from tasks_lib.ledger.facts import (
     reporting_group_id,
 )
 from tasks_lib.ledger.migrations import check_readable, migrate, our_migrations
+from tasks_lib.ledger.notices import NoticeFact, insert_notices
 from tasks_lib.ledger.results import StoredResult, relation
 from tasks_lib.ledger.statements import statement, statements
 
@@ -94,6 +95,7 @@ class Ledger:
         self._connections = connections
         self._begun: set[str] = set()
         self._contexts: dict[str, BatchContext] = {}
+        self.listener: Callable[[Facts], None] | None = None  # told of what was committed, on that thread
         self._groups: set[str] | None = None  # names of those that are stored; None: not yet read
 
     def __enter__(self) -> Self:
@@ -247,6 +249,8 @@ class Ledger:
                 # rather too much memory than a paid answer lost
                 self._connections.allow_memory(longest_text=None)
                 commit()
+        if self.listener is not None:
+            self.listener(facts)
 
     def revision_ids(self, batch_id: str) -> Mapping[str, str]:
         """The ids of the batch's revisions by fingerprint, for who makes facts elsewhere.
@@ -266,6 +270,17 @@ class Ledger:
             return
         with told(self.path), self._transaction() as connection:
             deaths.insert_deaths(connection, died, found_at=found_at)
+
+    def add_notices(self, notices: Sequence[NoticeFact], *, batch_id: str) -> None:
+        """Write down what became of notices to a webhook.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        if not notices:
+            return
+        with told(self.path), self._transaction() as connection:
+            insert_notices(connection, notices, batch_id=batch_id)
 
     def note_output(self, path: Path, *, stamp: str, rows: int) -> None:
         """Write down that an output file was written of what the ledger has now; `stamp` is a UUID.

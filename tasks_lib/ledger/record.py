@@ -1,8 +1,8 @@
 """A task run as the task-run APIs tell it: their names, their nesting, their types.
 
-The first fields of `TaskRunRecord` are those that Rightbrain's pages "Run Task" and "Fetch a Task Run" give, in
-their order and with nothing added to any of them. What we know beyond stands after them. `agent_response` is the
-same run as Webagent's page has it.
+The first fields of `TaskRunRecord` are those that Rightbrain's pages "Run Task" and "Fetch a Task Run" give,
+in their order and with nothing added to any of them. What we know beyond stands after them. `agent_response`
+is the same run as Webagent's page has it.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class FileRecord(_Told):
     """A file that was sent with the run or that came of it."""
 
     original_filename: str = Field(description="The name that the input had, or the answer's own")
-    stored_filename: str | None = Field(description="Of a file that came of the run: its name where it is kept")
+    stored_filename: str | None = Field(description="Of a file that came of the run: its name there")
     content_type: str = Field(description="MIME type, as its bytes show it")
     download_url: str | None = Field(
         description="Of a file that came of the run: where it is, relative to the ledger's folder"
@@ -79,7 +79,7 @@ class TaskRunRecord(_Told):
     task_id: UUID
     task_revision_id: UUID
     response: str | dict[str, Any] = Field(
-        description="The answer: text, CSV text, or an object; of a file what describes it; empty if it failed"
+        description="The answer: text, CSV text, or an object; of a file its description; empty if failed"
     )
     run_data: dict[str, Any] = Field(description="`submitted` has the inputs as they came")
     id: UUID
@@ -90,7 +90,7 @@ class TaskRunRecord(_Told):
     input_processor_timing: float | None = Field(description="Seconds of input processors; null: none ran")
     llm_call_timing: float | None = Field(description="Seconds that calls took; null: there was none")
     charged_credits: str | None = Field(
-        pattern=CREDITS, description="The cost at the job's credits_per_dollar; null: no rate, or unknown cost"
+        pattern=CREDITS, description="The cost at the job's credits_per_dollar; null: no rate or cost"
     )
     files: list[FileRecord] | None
     is_error: bool | None = False
@@ -124,7 +124,7 @@ class TaskRunRecord(_Told):
     cached_tokens: int | None
     reasoning_tokens: int | None
     cost: Decimal | None = Field(description="Dollars that are sure; null: unknown")
-    possible_cost: Decimal | None = Field(description="Dollars on top, if calls without an answer were billed")
+    possible_cost: Decimal | None = Field(description="Dollars on top, if calls without answer were billed")
     cost_source: str | None
     waited: float | None = Field(description="Seconds of backoff and gate")
     finished: datetime
@@ -156,7 +156,7 @@ class TaskRunRecord(_Told):
 def record_of(run: Mapping[str, Any]) -> TaskRunRecord:
     """The record of a run, of what `Ledger.show` gives."""
     group_id = run["reporting_group_id"]
-    credits = run["charged_credits"]
+    charged = run["charged_credits"]
     kind = run["error_kind"]
     return TaskRunRecord(
         task_id=run["task_id"],
@@ -170,7 +170,7 @@ def record_of(run: Mapping[str, Any]) -> TaskRunRecord:
         total_tokens=run["total_tokens"] or 0,
         input_processor_timing=run["input_processor_timing"],
         llm_call_timing=run["llm_call_timing"],
-        charged_credits=None if credits is None else _plain(credits),
+        charged_credits=None if charged is None else _plain(charged),
         files=[_file(file) for file in run["files"]],
         is_error=bool(run["is_error"]),
         llm_retries=run["llm_retries"] or 0,
@@ -223,13 +223,9 @@ def _response(run: Mapping[str, Any]) -> str | dict[str, Any]:
         return "" if run["output_modality"] == Modality.TEXT.value else {}
     if isinstance(value, dict | str):
         return value
-    if run["output_modality"] == Modality.CSV.value and _are_rows(value):
-        return csv_text(value)
+    if run["output_modality"] == Modality.CSV.value and isinstance(value, list):
+        return csv_text([row for row in value if isinstance(row, dict)])
     return canonical_json(value).decode()
-
-
-def _are_rows(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 
 def _file(file: Mapping[str, Any]) -> FileRecord:
