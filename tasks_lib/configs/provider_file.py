@@ -15,7 +15,7 @@ from tasks_lib.configs.problems import looks_like_a_secret
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _TAKEN: Final = frozenset({"authorization", "content-type", "content-length", "host", "accept", "user-agent"})
 PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
-_LATER: Final = ("anthropic", "parallel", "rightbrain", "webagent")
+_LATER: Final = ("parallel", "rightbrain", "webagent")
 
 
 def checked_proxy(value: str) -> str:
@@ -52,7 +52,8 @@ def _supported(value: object) -> object:
     if value in _LATER:
         raise PydanticCustomError(
             "protocol",
-            "is '{protocol}', which is not supported by this version: it knows openai, google and local",
+            "is '{protocol}', which is not supported by this version: it knows openai, anthropic, google "
+            "and local",
             {"protocol": value},
         )
     return value
@@ -84,10 +85,12 @@ class TimeoutsFile(Keys):
 class ProviderFile(Keys):
     """An API and our account with it. What is not said is as the built-in provider of that name has it."""
 
-    protocol: Annotated[Literal["openai", "google", "local"], BeforeValidator(_supported)] | None = Field(
+    protocol: (
+        Annotated[Literal["openai", "anthropic", "google", "local"], BeforeValidator(_supported)] | None
+    ) = Field(
         default=None,
-        description="What is spoken there: openai (chat completions, the default), google "
-        "(generateContent), or local",
+        description="What is spoken there: openai (chat completions, the default), anthropic (messages), "
+        "google (generateContent), or local",
     )
     base_url: Address | None = Field(
         default=None,
@@ -119,13 +122,26 @@ class ProviderFile(Keys):
         description="The header by which this API knows a request again, such as Idempotency-Key, so that "
         "one sent again after a lost answer is not paid twice; by default none, as at OpenAI and Anthropic",
     )
-    structured_output: Literal["json_schema", "json_object", "prompt"] | None = Field(
+    structured_output: Literal["json_schema", "json_object", "tool", "prompt"] | None = Field(
         default=None,
         description="How a schema is asked for: json_schema (the API constrains the answer to it; the "
-        "default), json_object (the API makes JSON, the schema goes into the prompt) or prompt (only that)",
+        "default), json_object (the API makes JSON, the schema goes into the prompt), tool (the answer is a "
+        "call of a tool with that schema; with protocol anthropic only, for older models and for schemas "
+        "that it cannot be held to) or prompt (the schema goes into the prompt, and nothing else)",
     )
     max_tokens_field: Text | None = Field(
         default=None, description="What the API calls the parameter max_tokens; max_tokens by default"
+    )
+    carries: list[Literal["user", "safety_identifier", "metadata", "store"]] | None = Field(
+        default=None,
+        description="The fields this API has for what a job's `carry` names: user or safety_identifier, and "
+        "metadata; with store, `store: true` goes with metadata, which OpenAI wants. By default none, since "
+        "many APIs refuse fields they do not know",
+    )
+    image_response_format: Literal["b64_json", "base64", "url"] | None = Field(
+        default=None,
+        description="What the parameter response_format of /images/generations is, where the API has it. By "
+        "default it is not sent (but b64_json to DALL-E), and a picture told by its address is fetched",
     )
     model_path: Text | None = Field(
         default=None, description="The GGUF file of a local model, relative to this file"

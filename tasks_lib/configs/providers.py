@@ -177,6 +177,9 @@ def _provider(name: str, merged: _Merged, *, env: Mapping[str, str], problems: l
     protocol = file.protocol or "openai"
     timeouts = Timeouts()
     told = file.timeouts
+    if file.structured_output == "tool" and protocol != "anthropic" and merged.document is not None:
+        message = f"{name}.structured_output: tool is known to the protocol anthropic only, not to {protocol}"
+        problems.append(merged.document.problem((name, "structured_output"), message))
     return Provider(
         name=name,
         protocol=protocol,
@@ -194,6 +197,8 @@ def _provider(name: str, merged: _Merged, *, env: Mapping[str, str], problems: l
         idempotency_header=file.idempotency_header,
         structured_output=file.structured_output or "json_schema",
         max_tokens_field=file.max_tokens_field or "max_tokens",
+        carries=frozenset(file.carries or ()),
+        image_response_format=file.image_response_format,
         model_path=merged.model_path,
         free=bool(file.free),
     )

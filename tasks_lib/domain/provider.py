@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from tasks_lib.domain.job import Limits
+from tasks_lib.domain.task import ModelChoice
+
+UNTOLD_MAX_TOKENS = 4_096  # of an answer, where an API wants a bound and the parameters set none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Provider:
     """Where a protocol is spoken, under which limits, and the name of the variable that holds its key."""
 
     name: str
-    protocol: str  # openai or local
+    protocol: str  # openai, anthropic, google or local
     base_url: str
     key: str | None = None  # the variable's name; None: no key is sent
     limits: Limits = field(default_factory=Limits)
@@ -43,10 +46,19 @@ class Provider:
     ca_bundle: Path | None = None  # PEM; None: as the environment says, or as the system does
     http2: bool = False
     idempotency_header: str | None = None  # names a request, so that a second one like it is not paid again
-    structured_output: str = "json_schema"  # json_schema, json_object or prompt: how a schema is asked for
+    structured_output: str = (
+        "json_schema"  # or json_object, tool, prompt: how a schema is asked for
+    )
     max_tokens_field: str = "max_tokens"  # what the API calls the parameter
+    carries: frozenset[str] = frozenset()  # user, safety_identifier, metadata, store: its fields
+    image_response_format: str | None = None  # asks for a picture within the answer; None: nothing is asked
     model_path: Path | None = None  # of a local model's file
     free: bool = False  # its tokens cost nothing
+
+    def most_output_tokens(self, choice: ModelChoice) -> int | None:
+        """The longest answer that a model may give here; None if nothing bounds it."""
+        told = choice.most_output_tokens
+        return UNTOLD_MAX_TOKENS if told is None and self.protocol == "anthropic" else told
 
 
 class Secret:

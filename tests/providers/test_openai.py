@@ -11,7 +11,8 @@ from tasks_lib.domain.output import Answer, Modality, Output, Reply
 from tasks_lib.domain.plan import Message
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.task import Model, ModelChoice
-from tasks_lib.providers.openai import OpenAI, fits_strict_mode
+from tasks_lib.providers.openai import OpenAI
+from tasks_lib.providers.openai_strict import fits_strict_mode
 from tasks_lib.providers.protocol import Response
 from tests.providers.test_openai_cases import drive
 
