@@ -64,6 +64,11 @@ class RetriesFile(Keys):
     )
 
 
+def _parted(value: object) -> object:
+    """A list that was written as one text, with commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 def _tab(value: object) -> object:
     return "\t" if value in ("\\t", "tab") else value
 
@@ -195,8 +200,23 @@ class JobFile(Keys):
         default=None,
         description="In place of every revision's primary model: provider:name, with the same parameters",
     )
-    revision: Text | None = Field(
-        default=None, description="Tag of the one revision to use; by default all, by their weights"
+    revision_id: Label | None = Field(
+        default=None,
+        description="Id (a UUID) of the revision to use: constant, template or column; where it is empty, "
+        "and by default, weights decide",
+    )
+    revision_tag: Label | None = Field(
+        default=None,
+        description="Tag of the revision to use: constant, template or column; where it is empty, and by "
+        "default, weights decide",
+    )
+    compare: Annotated[
+        list[Text],
+        BeforeValidator(_parted),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ] = Field(
+        default_factory=list,
+        description="Run every row with each of these revisions: a list of tags or ids, or all",
     )
     serve: bool = Field(
         default=False,

@@ -14,6 +14,7 @@ from tasks_lib.configs.formats import destination_format, source_delimiter, sour
 from tasks_lib.configs.job_file import JobFile, output_of, source_of, webhook_of
 from tasks_lib.configs.overrides import overridden
 from tasks_lib.configs.paths import path_from, shown
+from tasks_lib.configs.pins import assignment_of, assignment_problems, revisions_used
 from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, nearest, quoted
 from tasks_lib.configs.providers import limits_of, provider_names
 from tasks_lib.configs.tasks import TaskDocument, model_problems, read_task
@@ -21,7 +22,7 @@ from tasks_lib.configs.validation import name_of, validated
 from tasks_lib.domain.job import Destination, Job, Source, Webhook
 from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, MOST_METADATA, Labels
 from tasks_lib.domain.retries import Retries
-from tasks_lib.domain.task import Model, Revision, Task
+from tasks_lib.domain.task import Model, Task
 from tasks_lib.domain.template import Template
 
 _Read = TypeVar("_Read")
@@ -136,9 +137,10 @@ def _job_problems(
     yield from _label_problems(document, file)
     if file.retries.wait_max < file.retries.wait_initial:
         yield document.problem(("retries", "wait_max"), "retries.wait_max is less than retries.wait_initial")
+    yield from assignment_problems(document, file, task)
     if task is not None:
         yield from _task_problems(document, file, task.task)
-        switch, chosen = file.use_fallback_model, _chosen(file, task.task)
+        switch, chosen = file.use_fallback_model, revisions_used(file, task.task)
         yield from switch_problems(document, switch, task=task, chosen=chosen)
 
 
@@ -220,10 +222,6 @@ def _task_problems(document: Document, file: JobFile, task: Task) -> Iterator[Pr
             message = f"the task has no placeholder {{{{{placeholder}}}}}"
             remedy = did_you_mean(placeholder, task.names, plural="placeholders")
             yield document.key_problem(("inputs", placeholder), message, remedy)
-    tags = [revision.tag for revision in task.revisions]
-    if file.revision is not None and file.revision not in tags:
-        message = f"the task has no revision {quoted(file.revision)}"
-        yield document.problem(("revision",), message, did_you_mean(file.revision, tags, plural="revisions"))
     schema = task.output.schema or {}
     fields = schema.get("properties")
     if isinstance(fields, Mapping) and fields:
@@ -232,13 +230,6 @@ def _task_problems(document: Document, file: JobFile, task: Task) -> Iterator[Pr
                 message = f"the answer has no field {quoted(field)}"
                 remedy = did_you_mean(field, list(fields), plural="fields")
                 yield document.key_problem(("expected", field), message, remedy)
-
-
-def _chosen(file: JobFile, task: Task) -> Sequence[Revision]:
-    """The revisions that rows may get."""
-    if file.revision is not None:
-        return [revision for revision in task.revisions if revision.tag == file.revision]
-    return [revision for revision in task.revisions if revision.weight > 0]
 
 
 def _clashes(document: Document, job: Job) -> Iterator[Problem]:
@@ -285,7 +276,7 @@ def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> 
         ledger=path_from(document.place(("ledger",)).folder, file.ledger),
         output=_destination(document, file, name=name),
         expected=file.expected,
-        revision_tag=file.revision,
+        assignment=assignment_of(file, found.task),
         seed=file.seed or task.name,
         use_fallback_model=switch_of(file.use_fallback_model),
         serve=file.serve,
@@ -363,6 +354,8 @@ def _columns_named(job: Job, document: Document) -> Iterator[tuple[Trail, str]]:
         label: Template | None = getattr(job.labels, name)
         for column in label.names if label is not None else ():
             yield (name,), column
+    pinned_by = "revision_id" if job.assignment.revision_id is not None else "revision_tag"
+    yield from (((pinned_by,), column) for column in job.assignment.columns)
     for name, template in job.labels.metadata.items():
         for column in template.names:
             yield ("metadata", name), column

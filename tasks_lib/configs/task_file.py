@@ -108,8 +108,10 @@ class RevisionFile(_Asking):
     """One version of a task."""
 
     tag: Name | None = Field(default=None, description="The revision's name; v1, v2, … by default")
-    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        default=1.0, description="Its share of the rows, in proportion to the other revisions' weights"
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="Its share of the rows, in proportion to the other revisions' weights. 0: it is used "
+        "only where it is named. It may be left out where no other revision is active",
     )
     user_prompt: Text = Field(
         description="The user message; {{placeholders}} are replaced by the row's values"

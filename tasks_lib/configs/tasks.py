@@ -3,10 +3,10 @@
 import json
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from tasks_lib.configs.document import DEEPEST, Document, Trail, read_document
 from tasks_lib.configs.paths import path_from, shown
@@ -45,6 +45,7 @@ class TaskDocument:
     task: Task
     document: Document
     doubts: tuple[Problem, ...]  # what can be used, and is perhaps not what was meant
+    unweighted: tuple[Problem, ...]  # why weights alone cannot say which revision a row gets
 
     def warn(self) -> None:
         """Tell of the doubts."""
@@ -62,13 +63,17 @@ class TaskDocument:
         return ()
 
 
-def load_task(path: Path) -> Task:
+def load_task(path: Path, *, weights: Literal["needed", "not_needed"] = "needed") -> Task:
     """The task in a YAML file; a ConfigWarning tells of what is perhaps not what was meant.
+
+    Weights are not needed where rows' revisions are named or compared.
 
     Raises:
         ConfigError: everything that is wrong with it, or with the providers file beside it.
     """
     found = read_task(path, providers=provider_names(path))
+    if weights == "needed" and found.unweighted:
+        raise ConfigError(found.unweighted)
     found.warn()
     return found.task
 
@@ -103,7 +108,12 @@ def read_task(path: Path, *, providers: Collection[str] | None) -> TaskDocument:
             _revision(revision, tag=tag, output=output) for revision, tag in zip(files, tags, strict=True)
         ),
     )
-    return TaskDocument(task=task, document=document, doubts=tuple(_doubts(document, file, task)))
+    return TaskDocument(
+        task=task,
+        document=document,
+        doubts=tuple(_doubts(document, file, task)),
+        unweighted=tuple(_weight_problems(document, files, tags)),
+    )
 
 
 def _refuse_a_job(document: Document) -> None:
@@ -191,9 +201,26 @@ def _tags(document: Document, files: Collection[RevisionFile], problems: list[Pr
                 document.problem(trail, f"the tag {tag!r} is taken by revisions[{tags.index(tag)}]")
             )
         tags.append(tag)
-    if not any(revision.weight for revision in files):
-        problems.append(document.problem(("revisions",), "all weights are 0", "Give one revision a weight."))
     return tags
+
+
+def _weight_problems(
+    document: Document, files: Sequence[RevisionFile], tags: Sequence[str]
+) -> Iterator[Problem]:
+    """Why weights alone cannot say which revision a row gets."""
+    active = [index for index, revision in enumerate(files) if revision.weight != 0]
+    if not active:
+        yield document.problem(("revisions",), "all weights are 0", "Give one revision a weight.")
+    if len(active) < 2:
+        return
+    for index in active:
+        if files[index].weight is None:
+            yield document.problem(
+                ("revisions", index),
+                f"revision {tags[index]!r} has no weight, and is not the only one",
+                "Give each a weight: its share of the rows, or 0. A job can also name one (revision_tag) or "
+                "compare several.",
+            )
 
 
 def _revision(file: RevisionFile, *, tag: str, output: Output) -> Revision:
@@ -208,7 +235,7 @@ def _revision(file: RevisionFile, *, tag: str, output: Output) -> Revision:
     )
     return Revision(
         tag=tag,
-        weight=file.weight,
+        weight=1.0 if file.weight is None else file.weight,
         user_prompt=Template.parse(file.user_prompt),
         system_prompt=None if file.system_prompt is None else Template.parse(file.system_prompt),
         models=models,
@@ -322,7 +349,8 @@ def _doubts(document: Document, file: TaskFile, task: Task) -> Iterator[Problem]
             remedy = f"Did you mean {{{{{braces[1]}}}}}?" if braces else None
             message = "the prompts hold no {{placeholder}}: every row would ask the same"
             yield document.problem(at, message, remedy)
-    if len(task.revisions) < 2 or not any("weight" in item.model_fields_set for item in file.revisions or ()):
+    told = [revision.weight for revision in file.revisions or ()]
+    if len(told) < 2 or not any(told) or None in told:
         return
     total = sum(revision.weight for revision in task.revisions)
     if not any(abs(total - whole) < 1e-9 for whole in (1, 100)):

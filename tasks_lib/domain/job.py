@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.retries import Retries
@@ -84,7 +85,7 @@ class Job:
     ledger: Path
     output: Destination | None = None
     expected: Mapping[str, str] = field(default_factory=dict)  # answer's field -> column with the right value
-    revision_tag: str | None = None  # None: by traffic weight
+    assignment: Assignment = field(default_factory=Assignment)  # of revisions to rows
     seed: str  # of the choice by weight
     use_fallback_model: Template | None = None  # a row for which it says true begins at its fallback
     credits_per_dollar: Decimal | None = None  # None: no credits are reckoned
@@ -95,3 +96,8 @@ class Job:
     definition: Mapping[str, JsonValue] = field(
         default_factory=dict
     )  # the configuration, as the ledger keeps it
+
+    @property
+    def tells_revisions(self) -> bool:
+        """Whether rows may have different revisions, so that an output says which each has."""
+        return len(self.task.revisions) > 1

@@ -1,16 +1,17 @@
 """From a row to its plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
+from tasks_lib.domain.assignment import Assigned, Assigner, Assignment
 from tasks_lib.domain.beginning import beginning
 from tasks_lib.domain.fingerprint import JsonValue, content_hash, identity_of
 from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.plan import Message, Plan
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.row import Row
-from tasks_lib.domain.task import Revision, Task, choose_revision
+from tasks_lib.domain.task import Revision, Task
 from tasks_lib.domain.template import Template
 
 
@@ -19,10 +20,15 @@ class Charted:
     """A row with all that tells whether it was answered before; rendering waits until it was not."""
 
     row: Row
-    revision: Revision
+    assigned: Assigned
     submitted: Mapping[str, JsonValue]
     input_hash: str
     identity: str
+
+    @property
+    def revision(self) -> Revision:
+        """That the row is run with."""
+        return self.assigned.revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +40,35 @@ class Planner:
     labels: Labels
     retries: Retries
     seed: str
-    pinned: Revision | None = None  # by tag; None: by traffic weight
+    assignment: Assignment = field(default_factory=Assignment)
     credits_per_dollar: Decimal | None = None
     use_fallback_model: Template | None = None  # see `beginning`
+    _assigner: Assigner = field(init=False, repr=False, compare=False)
 
-    def chart(self, row: Row) -> Charted:
-        """Which revision a row gets, and the names under which an answer would be known."""
-        revision = self.pinned or choose_revision(self.task.revisions, seed=self.seed, row_key=row.key)
+    def __post_init__(self) -> None:
+        """Resolve the assignment once.
+
+        Raises:
+            ValueError: it names a revision that the task does not have.
+        """
+        object.__setattr__(self, "_assigner", Assigner(self.task, self.assignment, seed=self.seed))
+
+    def charts(self, row: Row) -> tuple[Charted, ...]:
+        """Which revisions a row gets, and the names under which their answers would be known.
+
+        It is one, unless revisions are compared.
+        """
         submitted = {name: row.values[column] for name, column in self.inputs.items()}
         input_hash = content_hash(submitted)
-        return Charted(
-            row=row,
-            revision=revision,
-            submitted=submitted,
-            input_hash=input_hash,
-            identity=identity_of(row.key, input_hash, revision.fingerprint),
+        return tuple(
+            Charted(
+                row=row,
+                assigned=assigned,
+                submitted=submitted,
+                input_hash=input_hash,
+                identity=identity_of(row.key, input_hash, assigned.revision.fingerprint),
+            )
+            for assigned in self._assigner.of(row)
         )
 
     def plan(self, charted: Charted, *, task_run_id: str) -> Plan:
@@ -69,7 +89,7 @@ class Planner:
             input_hash=charted.input_hash,
             identity=charted.identity,
             revision=revision,
-            chosen_by=self.chosen_by,
+            chosen_by=charted.assigned.by,
             models=revision.models,
             messages=messages,
             output=self.task.output,
@@ -82,12 +102,5 @@ class Planner:
             credits_per_dollar=self.credits_per_dollar,
             begin_at=begin_at,
             fallback_on=revision.fallback_on,
-            problem=labelled.problem or wrong,
+            problem=charted.assigned.problem or labelled.problem or wrong,
         )
-
-    @property
-    def chosen_by(self) -> str:
-        """How revisions are chosen in this batch."""
-        if self.pinned is not None:
-            return "tag"
-        return "only" if len(self.task.revisions) == 1 else "weight"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import log1p
 
 import orjson
 
@@ -10,8 +11,10 @@ from tasks_lib.domain.failure import ANY_FAILURE, FailureKind
 from tasks_lib.domain.fingerprint import JsonValue, content_hash
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.template import Template
+from tasks_lib.domain.uuids import id_of
 
 _BOUNDS_OF_ANSWERS = ("max_tokens", "max_completion_tokens", "maxOutputTokens")  # the last is Google's
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -121,8 +124,8 @@ class Task:
 
     @property
     def id(self) -> str:
-        """32 hexadecimal digits that follow from the name."""
-        return content_hash({"task": self.name})
+        """A UUID that follows from the name."""
+        return id_of({"task": self.name})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,20 +150,22 @@ class Task:
         )
 
     def revision_id(self, revision: Revision) -> str:
-        """32 hexadecimal digits for a revision of this task."""
-        return content_hash({"task": self.name, "fingerprint": revision.fingerprint})
+        """A UUID for a revision of this task, which follows from all that can change its answers."""
+        return id_of({"task": self.name, "fingerprint": revision.fingerprint})
 
 
 def choose_revision(revisions: Sequence[Revision], *, seed: str, row_key: str) -> Revision:
     """The revision of a row by traffic weight: the same for the same seed and key, whatever else is run.
 
-    Weights are taken as shares of their sum, which is above zero.
+    Weights are taken as shares of their sum, which is above zero. Each revision draws for the row by its
+    tag, and the smallest draw for its weight wins. So a revision that is added, or whose weight grows, takes
+    over as many rows as it must, and no row goes from one of the others to another of them.
     """
     if len(revisions) == 1:
         return revisions[0]
-    point = fraction("revision", seed, row_key) * sum(revision.weight for revision in revisions)
-    for revision in revisions:
-        point -= revision.weight
-        if point < 0:
-            return revision
-    return next(revision for revision in reversed(revisions) if revision.weight > 0)  # float dust
+    active = [revision for revision in revisions if revision.weight > 0]
+    return min(
+        active,
+        # an exponential variate for the weight; the tag tells apart what is equal
+        key=lambda one: (-log1p(-fraction("revision", seed, row_key, one.tag)) / one.weight, one.tag),
+    )

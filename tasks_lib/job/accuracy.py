@@ -23,7 +23,7 @@ def accuracy_of(job: Job, *, source: OpenSource, ledger: Ledger, limit: int | No
     compared = dict.fromkeys(job.expected, 0)
     right = dict.fromkeys(job.expected, 0)
     for rows in source.rows(size=_ROWS, limit=limit, columns=columns_of(job)):
-        charted = [planner.chart(row) for row in rows]
+        charted = [one for row in rows for one in planner.charts(row)]
         results = ledger.results([one.identity for one in charted])
         for one in charted:
             result = results.get(one.identity)

@@ -38,6 +38,7 @@ from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.tally import Outcome, Summary, Tally
 from tasks_lib.job.telemetry import telemetry_of
 from tasks_lib.job.watch import UnderWayWatch
+from tasks_lib.job.webhook import Notices, telling
 from tasks_lib.job.workers.fleet import Fleet
 from tasks_lib.ledger import Ledger, LedgerError, LedgerWriter, open_ledger, open_writer
 from tasks_lib.ledger.under_way import companies_at_deaths, find_deaths, rows_under_way
@@ -89,6 +90,7 @@ async def run_batch(
     check_before_rows(setup)
     with open_source(setup.job.source, folder=setup.folder) as source:
         rows = await to_thread.run_sync(lambda: check_source(setup, source, limit=options.limit))
+        runs = rows * setup.job.assignment.runs_a_row
         with open_ledger(setup.job.ledger) as ledger:
             batch = Batch(
                 setup,
@@ -115,7 +117,7 @@ async def run_batch(
                 warn=batch.tally.warnings.append,
                 serve=setup.job.serve,
             ):
-                summary = await batch.run(stretches.fetch, rows=rows, transport=transport)
+                summary = await batch.run(stretches.fetch, rows=runs, transport=transport)
                 if not summary.outcome.is_whole:
                     return summary
                 return await to_thread.run_sync(lambda: _finished(summary, setup, source, ledger, options))
@@ -164,6 +166,7 @@ class Batch:
         self._ledger = ledger
         self._heard = heard
         self._telemetry = telemetry_of(setup)
+        self._notices: Notices | None = None
         self._began = monotonic()
         self._money = _money(setup.job.limits, ledger)
         self.steering = Steering(
@@ -178,7 +181,22 @@ class Batch:
     async def run(
         self, fetch: Fetch, *, rows: int | None, transport: httpx.AsyncBaseTransport | None = None
     ) -> Summary:
-        """Run what is fetched, and end the batch in the ledger; `rows` is None if nobody knows how many."""
+        """Run what is fetched, and end the batch in the ledger; `rows` is None if nobody knows how many.
+
+        Where revisions are compared, a row counts once for each of them.
+        """
+        async with telling(
+            self._setup,
+            batch_id=self.id,
+            ledger=self._ledger,
+            warn=self.tally.warnings.append,
+            transport=transport,
+        ) as self._notices:
+            return await self._run(fetch, rows=rows, transport=transport)
+
+    async def _run(
+        self, fetch: Fetch, *, rows: int | None, transport: httpx.AsyncBaseTransport | None
+    ) -> Summary:
         self._begin(rows)
         try:
             with rows_under_way(self._ledger, batch_id=self.id) as under_way:
@@ -203,6 +221,8 @@ class Batch:
         self._end(summary)
         if self._telemetry is not None:
             await self._telemetry.ended(summary)
+        if self._notices is not None:
+            self._notices.ended(summary)
         return summary
 
     async def _run_rows(
@@ -286,6 +306,7 @@ class Batch:
     def _begin(self, rows: int | None) -> None:
         self.tally.batch_id = self.id
         self.tally.rows = rows or 0
+        self.tally.runs_a_row = self._setup.job.assignment.runs_a_row
         started_at = utc_now()
         if self._telemetry is not None:
             self._telemetry.begun(batch_id=self.id, rows=rows, started_at=started_at)

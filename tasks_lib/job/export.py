@@ -1,11 +1,14 @@
 """The enriched rows: the source's rows and columns, in their order, with what the ledger has of each."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
+from tasks_lib.domain.assignment import NO_REVISION
 from tasks_lib.domain.job import Destination, Job
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.domain.task import Revision, Task
 from tasks_lib.job.checks import check_source, columns_of, planner_of
 from tasks_lib.job.reading import open_to_read
 from tasks_lib.job.setup import Setup
@@ -58,7 +61,7 @@ def write_enriched(
 ) -> int:
     """Write the enriched rows of a source that is open and checked; gives their number."""
     written = 0
-    enrichment = Enrichment(source.schema, job.task.output)
+    enrichment = Enrichment(source.schema, job.task.output, tell_revisions=job.tells_revisions)
     with open_output(destination, schema=enrichment.schema) as output:
         for batch in enriched_batches(job, enrichment, source=source, ledger=ledger, limit=limit):
             output.write(batch)
@@ -72,12 +75,32 @@ def write_enriched(
 def enriched_batches(
     job: Job, enrichment: Enrichment, *, source: OpenSource, ledger: ReadableLedger, limit: int | None
 ) -> Iterator[pa.RecordBatch]:
-    """The enriched rows, some thousands at a time."""
+    """The enriched rows, some thousands at a time; one for each revision where revisions are compared."""
     planner = planner_of(job)
     for rows, batch in source.tables(size=_ROWS, limit=limit, columns=columns_of(job)):
-        identities = [planner.chart(row).identity for row in rows]
-        stored = ledger.results(identities)
-        yield enrichment.enriched(batch, [_result(stored.get(identity)) for identity in identities])
+        charted = [planner.charts(row) for row in rows]
+        stored = ledger.results([one.identity for charts in charted for one in charts])
+        results = [
+            replace(
+                _result(stored.get(one.identity)),
+                revision_tag=one.revision.tag,
+                revision_id=_revision_id(job.task, one.revision),
+            )
+            for charts in charted
+            for one in charts
+        ]
+        yield enrichment.enriched(_once_for_each(batch, job.assignment.runs_a_row), results)
+
+
+def _once_for_each(batch: pa.RecordBatch, times: int) -> pa.RecordBatch:
+    """The rows, each so many times in a row."""
+    if times == 1:
+        return batch
+    return batch.take(pa.array([row for row in range(batch.num_rows) for _ in range(times)], pa.int64()))
+
+
+def _revision_id(task: Task, revision: Revision) -> str | None:
+    return None if revision.fingerprint == NO_REVISION else task.revision_id(revision)
 
 
 def _result(stored: StoredResult | None) -> RowResult:

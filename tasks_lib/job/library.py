@@ -1,6 +1,6 @@
 """rowmill from Python: a job, a table, rows as they come, or one row."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,11 +17,13 @@ from anyio import to_thread
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from tasks_lib.configs import Environment, load_task
+from tasks_lib.domain.assignment import Assigner, Assignment, compared
 from tasks_lib.domain.fingerprint import JsonValue, content_hash
 from tasks_lib.domain.job import Job, Limits, Source
 from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.plan import Plan
+from tasks_lib.domain.planner import Charted
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.row import Row
 from tasks_lib.domain.run import TaskRun
@@ -36,7 +38,7 @@ from tasks_lib.job.setup import Setup, load_setup, setup_of
 from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.tally import Summary
-from tasks_lib.ledger import Ledger, open_ledger
+from tasks_lib.ledger import Ledger, StoredResult, open_ledger
 from tasks_lib.rows import Enrichment, open_table
 
 IN_MEMORY = Path(":memory:")  # a ledger that is forgotten at the end
@@ -60,6 +62,7 @@ class RowAnswer:
     output_tokens: int
     model: str | None
     task_run_id: str
+    revision_tag: str  # of the revision that was asked
 
 
 async def run_job(
@@ -86,6 +89,8 @@ async def enrich(
     inputs: Mapping[str, str] | None = None,
     key: str | None = None,
     reporting_group: str | None = None,
+    revision_tag: str | None = None,
+    compare: Sequence[str] = (),
     limits: Limits | None = None,
     retries: Retries | None = None,
     ledger: Path | str | None = None,
@@ -100,6 +105,9 @@ async def enrich(
         inputs: placeholder -> column; a placeholder that is not named takes the column of its name.
         key: the column that names a row; without it the row's content does.
         reporting_group: a constant, or a template over the columns such as `{{customer}}`.
+        revision_tag: the revision to use: a constant, or a template over the columns; by default weights
+            decide.
+        compare: tags or ids of revisions, or `all`: every row is run with each of them.
         limits: what must never be passed.
         retries: how often failed calls are had again.
         ledger: a DuckDB file in which every run is kept, and from which answered rows are taken without a
@@ -115,6 +123,8 @@ async def enrich(
         inputs=inputs,
         key=key,
         reporting_group=reporting_group,
+        revision_tag=revision_tag,
+        compare=compare,
         limits=limits,
         retries=retries,
         ledger=ledger,
@@ -134,10 +144,10 @@ async def enrich(
             books=batch.books,
             suspects=batch.suspects,
         )
-        summary = await batch.run(stretches.fetch, rows=rows, transport=transport)
+        summary = await batch.run(stretches.fetch, rows=rows * job.assignment.runs_a_row, transport=transport)
         if not summary.outcome.is_whole:
             raise Mistake(f"{summary.cancelled} of {summary.rows} rows were not run: {summary.reason}")
-        enrichment = Enrichment(source.schema, job.task.output)
+        enrichment = Enrichment(source.schema, job.task.output, tell_revisions=job.tells_revisions)
         batches = await to_thread.run_sync(
             lambda: list(enriched_batches(job, enrichment, source=source, ledger=open_one, limit=None))
         )
@@ -166,6 +176,8 @@ async def answers(
     inputs: Mapping[str, str] | None = None,
     key: str | None = None,
     reporting_group: str | None = None,
+    revision_tag: str | None = None,
+    compare: Sequence[str] = (),
     limits: Limits | None = None,
     retries: Retries | None = None,
     ledger: Path | str | None = None,
@@ -189,6 +201,8 @@ async def answers(
         inputs=inputs,
         key=key,
         reporting_group=reporting_group,
+        revision_tag=revision_tag,
+        compare=compare,
         limits=limits,
         retries=retries,
         ledger=ledger,
@@ -241,30 +255,22 @@ class _Stream:
                 raise Mistake(f"the batch was ended: {summary.reason}")
 
     async def _fetch(self) -> list[Plan] | None:
-        """The plan of the next row that needs a call; what was answered before is sent at once."""
+        """The plans of the next row that needs a call; what was answered before is sent at once."""
         async for values in self._rows:
             row = self._row(values)
-            charted = self._planner.chart(row)
-            stored = await to_thread.run_sync(self._ledger.results, [charted.identity])
-            known = stored.get(charted.identity)
-            if known is None or known.status != "completed":
-                plan = self._planner.plan(charted, task_run_id=str(uuid_utils.uuid7()))
-                self._values[plan.task_run_id] = values
-                return [self._suspects.judged(plan)]
-            await self._send.send(
-                RowAnswer(
-                    row=values,
-                    key=row.key,
-                    status=known.status,
-                    response=orjson.loads(known.response) if known.response else None,
-                    error=None,
-                    cost=known.cost,
-                    input_tokens=known.input_tokens or 0,
-                    output_tokens=known.output_tokens or 0,
-                    model=known.model,
-                    task_run_id=known.task_run_id,
-                )
-            )
+            charts = self._planner.charts(row)
+            stored = await to_thread.run_sync(self._ledger.results, [one.identity for one in charts])
+            plans = []
+            for charted in charts:
+                known = stored.get(charted.identity)
+                if known is None or known.status != "completed":
+                    plan = self._planner.plan(charted, task_run_id=str(uuid_utils.uuid7()))
+                    self._values[plan.task_run_id] = values
+                    plans.append(self._suspects.judged(plan))
+                else:
+                    await self._send.send(_known_answer(charted, known))
+            if plans:
+                return plans
         return None
 
     def _row(self, values: Mapping[str, JsonValue]) -> Row:
@@ -297,9 +303,27 @@ class _Stream:
             output_tokens=data.output_tokens,
             model=str(task_run.attempts[-1].model) if task_run.attempts else None,
             task_run_id=task_run.plan.task_run_id,
+            revision_tag=task_run.plan.revision.tag,
         )
         with suppress(anyio.BrokenResourceError):  # the reader left; the ledger has it
             await self._send.send(answer)
+
+
+def _known_answer(charted: Charted, known: StoredResult) -> RowAnswer:
+    """What came of a row that an earlier batch has run."""
+    return RowAnswer(
+        row=charted.row.values,
+        key=charted.row.key,
+        status=known.status,
+        response=orjson.loads(known.response) if known.response else None,
+        error=None,
+        cost=known.cost,
+        input_tokens=known.input_tokens or 0,
+        output_tokens=known.output_tokens or 0,
+        model=known.model,
+        task_run_id=known.task_run_id,
+        revision_tag=charted.revision.tag,
+    )
 
 
 async def _one_by_one(rows: Rows) -> AsyncIterator[Mapping[str, JsonValue]]:
@@ -317,13 +341,21 @@ def _setup(
     inputs: Mapping[str, str] | None,
     key: str | None,
     reporting_group: str | None,
+    revision_tag: str | None = None,
+    compare: Sequence[str] = (),
     limits: Limits | None,
     retries: Retries | None,
     ledger: Path | str | None,
     environment: Environment | None,
 ) -> Setup:
     path = None if isinstance(task, Task) else Path(task)
-    loaded = task if isinstance(task, Task) else load_task(Path(task))
+    pinned = Template.parse(revision_tag) if revision_tag else None
+    settled = bool(compare) or (pinned is not None and pinned.is_constant)
+    loaded = (
+        task
+        if isinstance(task, Task)
+        else load_task(Path(task), weights="not_needed" if settled else "needed")
+    )
     given = inputs or {}
     job = Job(
         name=loaded.name,
@@ -333,7 +365,21 @@ def _setup(
         labels=Labels(reporting_group=Template.parse(reporting_group) if reporting_group else None),
         limits=limits or Limits(),
         retries=retries or Retries(),
+        assignment=_assignment(loaded, pinned=pinned, compare=compare),
         ledger=IN_MEMORY if ledger is None else Path(ledger),
         seed=loaded.name,
     )
     return setup_of(job, near=path, environment=environment or Environment.from_os())
+
+
+def _assignment(task: Task, *, pinned: Template | None, compare: Sequence[str]) -> Assignment:
+    if pinned is not None and compare:
+        raise Mistake("revision_tag and compare both say which revisions rows get; give one of them")
+    try:
+        assignment = Assignment(
+            revision_tag=pinned, compare=compared(task, [compare] if isinstance(compare, str) else compare)
+        )
+        Assigner(task, assignment, seed="")
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+    return assignment

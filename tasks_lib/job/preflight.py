@@ -1,11 +1,12 @@
 """What a run would do, told without doing it: everything is checked, nothing is spent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from itertools import islice
 
+from tasks_lib.domain.assignment import shares_of
 from tasks_lib.domain.job import Job, Limits
+from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.pricing import MILLION, PriceList
 from tasks_lib.domain.row import Row
 from tasks_lib.domain.task import Model
@@ -37,7 +38,8 @@ class PlannedRevision:
     """A revision that rows may get."""
 
     tag: str
-    share: float  # of the rows, by weight or pin
+    id: str
+    share: float | None  # of the runs, by weight, pin or comparison; None: rows name their revision
     fingerprint: str
     models: tuple[str, ...]
 
@@ -50,8 +52,10 @@ class Preflight:
     source: str
     dialect: str | None  # of a CSV
     columns: tuple[str, ...]
-    rows: int
-    answered: int  # by earlier batches; no call will be made for them
+    rows: int  # of the source
+    compared: tuple[str, ...]  # tags of the revisions that every row is run with
+    runs: int  # rows, each once for every revision it is run with
+    answered: int  # of these, by earlier batches; no call will be made for them
     to_run: int
     inputs: dict[str, str]  # placeholder -> column
     revisions: tuple[PlannedRevision, ...]
@@ -91,8 +95,8 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
     with open_source(job.source, folder=setup.folder) as source:
         rows = check_source(setup, source, limit=options.limit)
         seen = survey(job, source, rows=rows, options=options, choose=sample)
-        tokens = _input_tokens(job, source) * seen.to_run
-        names = output_names(source.columns, job.task.output)
+        plans = _first_plans(job, source)
+        names = output_names(source.columns, job.task.output, tell_revisions=job.tells_revisions)
         prices = setup.price_lists()
         found = Preflight(
             job=job.name,
@@ -100,6 +104,8 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
             dialect=str(source.dialect) if source.dialect is not None else None,
             columns=source.columns,
             rows=rows,
+            compared=job.assignment.compare,
+            runs=rows * job.assignment.runs_a_row,
             answered=seen.answered,
             to_run=seen.to_run,
             inputs=dict(job.inputs),
@@ -109,39 +115,56 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
             output_columns=names.all,
             ledger=str(job.ledger),
             limits=job.limits,
-            estimated_input_tokens=round(tokens),
-            estimated_input_cost=_input_cost(job, tokens, prices[setup.models[0]]),
+            estimated_input_tokens=round(_input_tokens(plans, of=plans) * seen.to_run),
+            estimated_input_cost=_input_cost(plans, prices, runs=seen.to_run),
             warnings=_warnings(job, source, prices),
         )
     return found, seen.chosen
 
 
-def _input_tokens(job: Job, source: OpenSource) -> float:
-    """Tokens of an average prompt, by the length of the first rows' prompts."""
+def _first_plans(job: Job, source: OpenSource) -> Sequence[Plan]:
+    """The plans of the first rows, from which those of all are estimated."""
     first: Sequence[Row] = next(iter(source.rows(size=_SAMPLE, limit=_SAMPLE, columns=columns_of(job))), ())
     planner = planner_of(job)
-    plans = [planner.plan(planner.chart(row), task_run_id="") for row in islice(first, _SAMPLE)]
+    return [planner.plan(one, task_run_id="") for row in first for one in planner.charts(row)]
+
+
+def _input_tokens(plans: Sequence[Plan], *, of: Sequence[Plan]) -> float:
+    """Tokens of these plans' prompts for each of the plans `of` which they are some."""
     characters = sum(len(message.text) for plan in plans for message in plan.messages)
-    return characters / CHARACTERS_A_TOKEN / max(1, len(plans))
+    return characters / CHARACTERS_A_TOKEN / max(1, len(of))
 
 
-def _input_cost(job: Job, tokens: float, prices: PriceList | None) -> Decimal | None:
-    if prices is None or len(job.task.revisions) > 1:
-        return None
-    return (Decimal(round(tokens)) * prices.steps[0][1].input / MILLION).quantize(Decimal("0.000001"))
+def _input_cost(
+    plans: Sequence[Plan], prices: Mapping[Model, PriceList | None], *, runs: int
+) -> Decimal | None:
+    """Dollars for the prompts of so many runs, of which the first have these plans; None: unknown."""
+    total = Decimal(0)
+    by_model: dict[Model, list[Plan]] = {}
+    for plan in plans:
+        if plan.problem is None:
+            by_model.setdefault(plan.models[plan.begin_at].model, []).append(plan)
+    for model, some in by_model.items():
+        price = prices.get(model)
+        if price is None:
+            return None
+        tokens = _input_tokens(some, of=plans) * runs
+        total += Decimal(round(tokens)) * price.steps[0][1].input / MILLION
+    return total.quantize(Decimal("0.000001"))
 
 
 def _revisions(job: Job) -> tuple[PlannedRevision, ...]:
-    revisions = [one for one in job.task.revisions if job.revision_tag in (None, one.tag)]
-    whole = sum(one.weight for one in revisions) if job.revision_tag is None else 1.0
+    shares = shares_of(job.task, job.assignment)
     return tuple(
         PlannedRevision(
             tag=one.tag,
-            share=one.weight / whole if job.revision_tag is None else 1.0,
+            id=job.task.revision_id(one),
+            share=shares[one.tag],
             fingerprint=one.fingerprint,
             models=tuple(str(choice.model) for choice in one.models),
         )
-        for one in revisions
+        for one in job.task.revisions
+        if shares[one.tag] != 0 or (job.assignment.pin is None and not job.assignment.compare)
     )
 
 

@@ -9,6 +9,7 @@ from math import ceil
 import httpx
 
 from tasks_lib.domain.job import Limits
+from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.planner import Planner
 from tasks_lib.domain.pricing import MILLION, PriceList
 from tasks_lib.domain.row import Row
@@ -37,7 +38,7 @@ _DAY = 86_400.0
 class Beforehand:
     """What a sample will cost, before it is asked; dollars, None where a price or a bound is unknown."""
 
-    rows: int
+    rows: int  # each once for every revision it is run with
     input_cost: Decimal | None  # by the length of the prompts
     most: Decimal | None  # if every answer is as long as allowed; without retries
 
@@ -72,7 +73,7 @@ class Asked:
     @classmethod
     def of(cls, task_run: TaskRun) -> "Asked":
         """What is to be kept of a run, so that its texts are not."""
-        attempts = task_run.attempts
+        attempts = [attempt for attempt in task_run.attempts if attempt.is_call]
         loads: dict[str, Load] = {}
         for attempt in attempts:
             before = loads.get(attempt.model.provider, Load())
@@ -166,6 +167,10 @@ class Sampling:
         self._options = options
         self._transport = transport
 
+    @property
+    def _runs(self) -> int:
+        return len(self._rows) * self._setup.job.assignment.runs_a_row
+
     def beforehand(self) -> Beforehand:
         """What the sample will cost."""
         prices, planner = self._setup.price_lists(), planner_of(self._setup.job)
@@ -175,7 +180,7 @@ class Sampling:
             one_input, one_most = _cost_beforehand(row, planner, prices)
             input_cost = None if input_cost is None or one_input is None else input_cost + one_input
             most = None if most is None or one_most is None else most + one_most
-        return Beforehand(rows=len(self._rows), input_cost=input_cost, most=most)
+        return Beforehand(rows=self._runs, input_cost=input_cost, most=most)
 
     async def run(self, tally: Tally, stop: Stop) -> Summary:
         """Ask the rows; those that somebody else had answered meanwhile are skipped."""
@@ -203,7 +208,7 @@ class Sampling:
             async with reachable(
                 batch.steering, ledger=ledger, batch_id=batch.id, warn=batch.tally.warnings.append
             ):
-                return await batch.run(stretches.fetch, rows=len(self._rows), transport=self._transport)
+                return await batch.run(stretches.fetch, rows=self._runs, transport=self._transport)
 
     async def _hear(self, task_run: TaskRun) -> None:
         if task_run.status is not Status.CANCELLED:
@@ -218,8 +223,19 @@ def _in_chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 def _cost_beforehand(
     row: Row, planner: Planner, prices: Mapping[Model, PriceList | None]
 ) -> tuple[Decimal | None, Decimal | None]:
-    """Dollars for a row's prompt, and for the call at most."""
-    plan = planner.plan(planner.chart(row), task_run_id="")
+    """Dollars for a row's prompts, and for its calls at most."""
+    input_cost: Decimal | None = Decimal(0)
+    most: Decimal | None = Decimal(0)
+    for charted in planner.charts(row):
+        one_input, one_most = _cost_of(planner.plan(charted, task_run_id=""), prices)
+        input_cost = None if input_cost is None or one_input is None else input_cost + one_input
+        most = None if most is None or one_most is None else most + one_most
+    return input_cost, most
+
+
+def _cost_of(plan: Plan, prices: Mapping[Model, PriceList | None]) -> tuple[Decimal | None, Decimal | None]:
+    if plan.problem is not None:
+        return Decimal(0), Decimal(0)
     choice = plan.models[0]
     price = prices[choice.model]
     if price is None:

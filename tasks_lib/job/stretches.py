@@ -93,19 +93,20 @@ class Stretches:
         return self._suspects.sorted_out(plans)
 
     def _look_up(self) -> int | None:
-        """Put the next rows that are to be asked in line, and tell how many are not; None at the end."""
+        """Put the next runs that are to be had in line, and tell how many are not; None at the end."""
         drawn = self._draw()
         if not drawn:
             return None
-        to_ask = self._still_to_ask([[self._planner.chart(row) for row in rows] for rows in drawn])
+        charted = [[one for row in rows for one in self._planner.charts(row)] for rows in drawn]
+        to_ask = self._still_to_ask(charted)
         self._looked_up.extend(
-            _Stretch(first_row=rows[0].number, last_row=rows[-1].number, to_ask=charted)
-            for rows, charted in zip(drawn, to_ask, strict=True)
-            if charted
+            _Stretch(first_row=rows[0].number, last_row=rows[-1].number, to_ask=left)
+            for rows, left in zip(drawn, to_ask, strict=True)
+            if left
         )
-        rows, left = sum(map(len, drawn)), sum(map(len, to_ask))
-        self._at_a_time = min(self._at_a_time * 2, _MOST_AT_A_TIME) if left * _FEW < rows else 1
-        return rows - left
+        runs, left = sum(map(len, charted)), sum(map(len, to_ask))
+        self._at_a_time = min(self._at_a_time * 2, _MOST_AT_A_TIME) if left * _FEW < runs else 1
+        return runs - left
 
     def _draw(self) -> list[list[Row]]:
         """The stretches that are looked up together: fewer where rows are long, and none at the end."""

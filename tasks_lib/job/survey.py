@@ -18,7 +18,10 @@ _LOOK_UP = 10_000  # rows that are looked up in the ledger together
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """The rows that a run would ask, and a random choice of them in the source's order."""
+    """What a run would ask, and a random choice of its rows in the source's order.
+
+    Where revisions are compared, each row counts once for each of them.
+    """
 
     answered: int  # by earlier batches
     to_run: int
@@ -32,7 +35,7 @@ def survey(job: Job, source: OpenSource, *, rows: int, options: Options, choose:
     number that hangs on its key and the job's seed, and the smallest are taken.
     """
     if not job.ledger.exists():
-        to_run = 0 if options.retry_failed and not options.force else rows
+        to_run = 0 if options.retry_failed and not options.force else rows * job.assignment.runs_a_row
         found = (
             row
             for stretch in source.rows(size=_LOOK_UP, limit=options.limit, columns=columns_of(job))
@@ -63,9 +66,12 @@ class _Looking:
         planner = planner_of(self._job)
         columns = columns_of(self._job)
         for stretch in self._source.rows(size=_LOOK_UP, limit=self._options.limit, columns=columns):
-            for one in self._still_to_ask([planner.chart(row) for row in stretch]):
+            before = 0  # rows are numbered from 1
+            for one in self._still_to_ask([one for row in stretch for one in planner.charts(row)]):
                 self.to_run += 1
-                yield one.row
+                if one.row.number != before:
+                    before = one.row.number
+                    yield one.row
 
     def _still_to_ask(self, charted: list[Charted]) -> list[Charted]:
         identities = [one.identity for one in charted]

@@ -32,7 +32,8 @@ class Tally:
     """
 
     batch_id: str | None = None  # once it has begun
-    rows: int = 0  # that the batch is about
+    rows: int = 0  # that the batch is about; where revisions are compared, each once for every one of them
+    runs_a_row: int = 1  # revisions that are compared
     completed: int = 0
     failed: int = 0
     skipped: int = 0  # answered by an earlier batch, or left out by --retry-failed
@@ -111,7 +112,7 @@ _EXIT_CODES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """How a batch ended; the four counts add up to `rows`."""
+    """How a batch ended; the four counts add up to `rows`, each row once for every revision compared."""
 
     batch_id: str | None  # None: it never began
     job: str
@@ -135,6 +136,12 @@ class Summary:
     joined: int = 0  # of the completed and failed: rows that shared the call of another one
     warnings: tuple[str, ...] = ()
     accuracy: tuple[Accuracy, ...] = ()  # of the fields that the job has an expectation for
+    compared: tuple[str, ...] = ()  # tags of the revisions that every row was run with
+
+    @property
+    def source_rows(self) -> int:
+        """Rows of the source, however often each was run."""
+        return self.rows // max(1, len(self.compared))
 
     @classmethod
     def of(
@@ -172,6 +179,7 @@ class Summary:
             ledger=job.ledger,
             output=output,
             accuracy=accuracy,
+            compared=job.assignment.compare,
         )
 
     def as_json(self) -> dict[str, object]:
@@ -182,6 +190,8 @@ class Summary:
             "outcome": self.outcome.value,
             "reason": self.reason,
             "rows": self.rows,
+            "source_rows": self.source_rows,
+            "compared": list(self.compared),
             "completed": self.completed,
             "failed": self.failed,
             "skipped": self.skipped,

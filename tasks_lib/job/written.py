@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.fingerprint import JsonValue, content_hash
 from tasks_lib.domain.job import Destination, Job
 
@@ -25,11 +26,17 @@ def stamp_of(job: Job, *, destination: Destination, limit: int | None) -> str | 
             "source": [str(rows.path), rows.format, rows.key, rows.delimiter, rows.quote, rows.encoding],
             "inputs": dict(job.inputs),
             "revisions": revisions,
-            "chosen": [job.revision_tag, job.seed, limit],
+            "chosen": [job.seed, limit, _assignment(job.assignment)],
             "output": [task.output.modality.value, task.output.schema, destination.format],
             "files": [source, output],
         }
     )
+
+
+def _assignment(assignment: Assignment) -> list[JsonValue]:
+    pins = (assignment.revision_id, assignment.revision_tag)
+    former: list[JsonValue] = [f"{name} {tag}" for name, tag in sorted(assignment.former_ids.items())]
+    return [*(pin.source if pin is not None else None for pin in pins), list(assignment.compare), former]
 
 
 def _state(path: Path) -> list[JsonValue] | None:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import duckdb
 
+from tasks_lib.domain.assignment import shares_of
 from tasks_lib.domain.fingerprint import content_hash
 from tasks_lib.domain.job import Job
 from tasks_lib.domain.task import Revision, Task
@@ -123,14 +124,9 @@ def _insert_revision(
 
 
 def _shares(job: Job) -> list[dict[str, object]]:
-    """The share of the rows that each revision is to get."""
-    revisions = job.task.revisions
-    if job.revision_tag is not None:
-        weights = [1.0 if revision.tag == job.revision_tag else 0.0 for revision in revisions]
-    else:
-        weights = [revision.weight for revision in revisions]
-    total = sum(weights) or 1.0
+    """The share of the runs that each revision is to get; unknown where rows name theirs."""
+    shares = shares_of(job.task, job.assignment)
     return [
-        {"id": job.task.revision_id(revision), "tag": revision.tag, "share": weight / total}
-        for revision, weight in zip(revisions, weights, strict=True)
+        {"id": job.task.revision_id(revision), "tag": revision.tag, "share": shares.get(revision.tag)}
+        for revision in job.task.revisions
     ]

@@ -15,7 +15,7 @@ from tasks_lib.rows.values import Array
 
 COST: Final = pa.decimal128(24, 12)
 _LEAST_COST: Final = Decimal(1).scaleb(-COST.scale)
-_METADATA: Final = {
+_METADATA: Final[Mapping[str, pa.DataType]] = {
     "status": pa.string(),
     "error": pa.string(),
     "cost": COST,
@@ -24,6 +24,7 @@ _METADATA: Final = {
     "model": pa.string(),
     "task_run_id": pa.string(),
 }
+_REVISIONS: Final[Mapping[str, pa.DataType]] = {"revision_tag": pa.string(), "revision_id": pa.string()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class RowResult:
     output_tokens: int | None = None
     model: str | None = None
     task_run_id: str | None = None
+    revision_tag: str | None = None  # that the row was, or would be, run with
+    revision_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +57,15 @@ class OutputNames:
         return (*self.columns, *self.answers.values(), *self.metadata.values())
 
 
-def output_names(columns: Sequence[str], output: Output) -> OutputNames:
+def output_names(columns: Sequence[str], output: Output, *, tell_revisions: bool = False) -> OutputNames:
     """The names of an output's columns, different from one another also to SQL, which ignores case.
 
     The source's stay what they are. A field of the answer that has the name of one, or of a metadata column,
     becomes `answer_<field>`; metadata columns that the source has (it was an output once) get a number.
     """
     taken = {name.casefold() for name in columns}
-    reserved = {f"rowmill_{field}" for field in _METADATA}
+    told = _told(tell_revisions=tell_revisions)
+    reserved = {f"rowmill_{field}" for field in told}
     answers: dict[str, str] = {}
     for column in answer_columns(output):
         field = RESPONSE if column.field is None else column.field
@@ -69,10 +73,15 @@ def output_names(columns: Sequence[str], output: Output) -> OutputNames:
         answers[field] = _free(f"answer_{field}" if clashes else field, taken)
         taken.add(answers[field].casefold())
     metadata: dict[str, str] = {}
-    for field in _METADATA:
+    for field in told:
         metadata[field] = _free(f"rowmill_{field}", taken)
         taken.add(metadata[field].casefold())
     return OutputNames(columns=tuple(columns), answers=answers, metadata=metadata)
+
+
+def _told(*, tell_revisions: bool) -> Mapping[str, pa.DataType]:
+    """The metadata columns."""
+    return {**_METADATA, **_REVISIONS} if tell_revisions else _METADATA
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -88,15 +97,16 @@ def _free(name: str, taken: set[str]) -> str:
 class Enrichment:
     """How record batches of one source become batches of one output."""
 
-    def __init__(self, schema: pa.Schema, output: Output) -> None:
+    def __init__(self, schema: pa.Schema, output: Output, *, tell_revisions: bool = False) -> None:
         """Decide the columns; `schema` is that of the source."""
-        self.names = output_names(schema.names, output)
+        self.names = output_names(schema.names, output, tell_revisions=tell_revisions)
+        told = _told(tell_revisions=tell_revisions)
         self._answers = tuple(zip(self.names.answers.values(), answer_columns(output), strict=True))
         self.schema = pa.schema(
             [
                 *schema,
                 *(pa.field(name, column.type) for name, column in self._answers),
-                *(pa.field(self.names.metadata[field], of) for field, of in _METADATA.items()),
+                *(pa.field(self.names.metadata[field], of) for field, of in told.items()),
             ]
         )
 
@@ -121,6 +131,11 @@ class Enrichment:
             pa.array([result.output_tokens for result in results], pa.int64()),
             pa.array([result.model for result in results], pa.string()),
             pa.array([result.task_run_id for result in results], pa.string()),
+            *(
+                pa.array([getattr(result, field) for result in results], of)
+                for field, of in _REVISIONS.items()
+                if field in self.names.metadata
+            ),
         ]
         return pa.RecordBatch.from_arrays([*batch.columns, *answers, *metadata], schema=self.schema)
 

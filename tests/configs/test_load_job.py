@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from tasks_lib.configs import ConfigError, load_job, load_task
+from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.job import Destination, Limits, Source
 from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.output import Modality
@@ -37,7 +38,7 @@ retries: {rate_limited: 1, transient: 2, content: 0, wait_initial: 2, wait_max: 
 ledger: ../../data/runs.duckdb
 output: {path: ../../data/out.duckdb, table: answers}
 expected: {sentiment: label}
-revision: b
+revision_tag: b
 seed: 12
 """
 FULL_TASK = """\
@@ -88,7 +89,7 @@ def test_a_job_says_all_that_a_batch_needs(project: Project) -> None:
     assert job.ledger == folder / "data/runs.duckdb"
     assert job.output == Destination(path=folder / "data/out.duckdb", format="duckdb", table="answers")
     assert job.expected == {"sentiment": "label"}
-    assert (job.revision_tag, job.seed) == ("b", "12")
+    assert (job.assignment, job.seed) == (Assignment(revision_tag=Template.parse("b")), "12")
 
 
 def test_a_task_says_all_that_a_revision_needs(project: Project) -> None:
@@ -121,7 +122,7 @@ def test_the_least_job_has_sensible_defaults(project: Project) -> None:
     assert job.inputs == {"text": "text"}
     assert (job.labels, job.limits, job.retries) == (Labels(), Limits(), Retries())
     assert job.ledger == project.folder / "configs/jobs/rowmill.duckdb"
-    assert (job.output, job.revision_tag, job.seed) == (None, None, "sentiment")
+    assert (job.output, job.assignment, job.seed) == (None, Assignment(), "sentiment")
     assert job.task.output.modality is Modality.JSON
     assert [revision.tag for revision in job.task.revisions] == ["v1"]
 

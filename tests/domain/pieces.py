@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.output import Answer, Modality, Output
@@ -41,14 +42,14 @@ def task(*revisions, output=TEXT):
     return Task(name="echo", output=output, revisions=revisions or (revision(output=output),))
 
 
-def planner(of=None, *, inputs=None, labels=None, retries=None, seed="seed", pinned=None):
+def planner(of=None, *, inputs=None, labels=None, retries=None, seed="seed", assignment=None):
     return Planner(
         task=of or task(),
         inputs={"text": "text"} if inputs is None else inputs,
         labels=labels or Labels(),
         retries=retries or Retries(),
         seed=seed,
-        pinned=pinned,
+        assignment=assignment or Assignment(),
     )
 
 
@@ -59,7 +60,8 @@ def row(number=1, **values):
 def plan(*models, number=1, output=TEXT, retries=None, problem=None, **parameters) -> Plan:
     whole = task(revision(*models, output=output, **parameters), output=output)
     maker = planner(whole, retries=retries)
-    made = maker.plan(maker.chart(row(number)), task_run_id=f"run-{number}")
+    (charted,) = maker.charts(row(number))
+    made = maker.plan(charted, task_run_id=f"run-{number}")
     return made if problem is None else replace(made, problem=problem)
 
 

@@ -35,9 +35,9 @@ def test_another_word_is_a_bad_row():
 
 
 def test_a_wish_without_a_fallback_is_a_bad_row():
-    """A job that was made in Python may ask for a fallback that is not there: the row fails, no call is made."""
+    """A job made in Python may ask for a fallback that is not there: the row fails, and nothing is asked."""
     maker = replace(planner(task(revision(BIG))), use_fallback_model=Template.parse("true"))
-    made = maker.plan(maker.chart(row()), task_run_id="run-1")
+    made = maker.plan(maker.charts(row())[0], task_run_id="run-1")
     assert made.problem is not None
     assert next_call(made, []) is None
 
@@ -45,7 +45,7 @@ def test_a_wish_without_a_fallback_is_a_bad_row():
 def test_a_row_that_begins_at_its_fallback_never_asks_the_primary():
     """R24: the first call goes to the fallback, and its tries are the fallback's own."""
     maker = replace(planner(task(revision(BIG, SMALL))), use_fallback_model=Template.parse("true"))
-    made = maker.plan(maker.chart(row()), task_run_id="run-1")
+    made = maker.plan(maker.charts(row())[0], task_run_id="run-1")
     assert next_call(made, []) == Call(position=1)
     again = next_call(made, [failed("server_error", position=1)])
     assert again is not None

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.failure import FailureKind
 from tasks_lib.domain.job import Source
 from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, Labels
@@ -16,7 +17,8 @@ COLUMN = Template.parse("{{label}}")
 
 
 def planned(maker, of, run_id="run"):
-    return maker.plan(maker.chart(of), task_run_id=run_id)
+    (charted,) = maker.charts(of)
+    return maker.plan(charted, task_run_id=run_id)
 
 
 def labelled(**labels):
@@ -46,7 +48,7 @@ def test_a_plan_without_a_system_prompt_has_one_message():
 def test_an_unused_column_makes_no_other_row():
     """The input hash is of what is submitted, and of nothing else."""
     maker = planner()
-    one, other = (maker.chart(row(1, text="a", note=note)) for note in ("x", "y"))
+    one, other = (maker.charts(row(1, text="a", note=note))[0] for note in ("x", "y"))
     assert (one.input_hash, one.identity) == (other.input_hash, other.identity)
 
 
@@ -61,7 +63,7 @@ def test_an_identity_differs_with_key_input_and_revision(data):
         for key in texts:
             for text in texts:
                 of = replace(row(1, text=text), key=key)
-                seen.add(maker.chart(of).identity)
+                seen.update(charted.identity for charted in maker.charts(of))
                 assert planned(maker, of, "a").identity == planned(maker, of, "b").identity
     assert len(seen) == 8
 
@@ -69,7 +71,7 @@ def test_an_identity_differs_with_key_input_and_revision(data):
 def test_null_is_no_empty_text():
     """A row with NULL is another input than one with an empty string, though it renders alike."""
     maker = planner()
-    one, other = (maker.chart(row(1, text=value)) for value in (None, ""))
+    one, other = (maker.charts(row(1, text=value))[0] for value in (None, ""))
     assert one.input_hash != other.input_hash
 
 
@@ -79,7 +81,8 @@ def test_the_revision_is_told_with_how_it_was_chosen():
     assert planned(planner(task(first)), row()).chosen_by == "only"
     by_weight = planned(planner(task(first, second)), row())
     assert (by_weight.chosen_by, by_weight.revision) == ("weight", first)
-    by_tag = planned(planner(task(first, second), pinned=second), row())
+    named = Assignment(revision_tag=Template.parse("b"))
+    by_tag = planned(planner(task(first, second), assignment=named), row())
     assert (by_tag.chosen_by, by_tag.revision) == ("tag", second)
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import uuid_utils
 
+from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.fingerprint import JsonValue, content_hash, identity_of
 from tasks_lib.domain.job import Job, Source
@@ -80,7 +81,7 @@ def job(asked: Task | None = None, *, name: str = "reviews", revision_tag: str |
         inputs={"text": "review"},
         ledger=Path("ledger.duckdb"),
         seed="seed",
-        revision_tag=revision_tag,
+        assignment=Assignment(revision_tag=Template.parse(revision_tag) if revision_tag else None),
         definition={"job": name},
     )
 

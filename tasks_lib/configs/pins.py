@@ -1,0 +1,125 @@
+"""Which revisions rows are run with, as a job file tells it."""
+
+from collections.abc import Iterator, Sequence
+
+from tasks_lib.configs.document import Document, Trail
+from tasks_lib.configs.fields import Column
+from tasks_lib.configs.job_file import JobFile
+from tasks_lib.configs.problems import Problem, did_you_mean, quoted
+from tasks_lib.configs.tasks import TaskDocument
+from tasks_lib.domain.assignment import ALL, Assignment, compared, resolved, unknown_revision
+from tasks_lib.domain.task import Model, Revision, Task
+from tasks_lib.domain.template import Template
+from tasks_lib.domain.uuids import parsed_id
+
+
+def pin_template(label: str | Column | None) -> Template | None:
+    """What names a row's revision; None if nothing does."""
+    if label is None or label == "":
+        return None
+    if isinstance(label, Column):  # made by hand, since a column may be called what no placeholder can be
+        return Template(f"{{{{{label.column}}}}}", ("", ""), (label.column,))
+    return Template.parse(label)
+
+
+def assignment_of(file: JobFile, task: Task) -> Assignment:
+    """The assignment of a job file without problems; `task` is as its own file has it."""
+    former = {}
+    if file.model is not None:
+        former = {task.revision_id(revision): revision.tag for revision in task.revisions}
+    return Assignment(
+        revision_id=pin_template(file.revision_id),
+        revision_tag=pin_template(file.revision_tag),
+        compare=compared(_as_run(file, task), _tagged(file, task)),
+        former_ids=former,
+    )
+
+
+def assignment_problems(document: Document, file: JobFile, task: TaskDocument | None) -> Iterator[Problem]:
+    """What is wrong with the revisions that a job names, and with weights that it needs."""
+    given = [key for key in ("revision_id", "revision_tag", "compare") if getattr(file, key)]
+    for key in given[1:]:
+        yield document.key_problem(
+            (key,), f"{key!r} stands beside {given[0]!r}", "One of them says which revisions rows get."
+        )
+    if task is None or len(given) > 1:
+        return
+    if not _is_settled(file):
+        yield from task.unweighted
+    for key in ("revision_id", "revision_tag"):
+        pin = pin_template(getattr(file, key))
+        if pin is not None and pin.is_constant:
+            yield from _constant_problems(document, file, task.task, key=key, name=pin.render({}).strip())
+    yield from _compare_problems(document, file, task.task)
+
+
+def revisions_used(file: JobFile, task: Task) -> Sequence[Revision]:
+    """The revisions that rows may get."""
+    pin = pin_template(file.revision_id) or pin_template(file.revision_tag)
+    if file.compare:
+        try:
+            tags = compared(_as_run(file, task), _tagged(file, task))
+        except ValueError:  # which is told elsewhere
+            return ()
+        return [revision for revision in task.revisions if revision.tag in tags]
+    if pin is None:
+        return [revision for revision in task.revisions if revision.weight > 0]
+    if not pin.is_constant:
+        return task.revisions
+    found = resolved(task, pin.render({}).strip()) or resolved(_as_run(file, task), pin.render({}).strip())
+    return [revision for revision in task.revisions if found is not None and revision.tag == found.tag]
+
+
+def _is_settled(file: JobFile) -> bool:
+    """Whether no row's revision follows from weights."""
+    pin = pin_template(file.revision_id) or pin_template(file.revision_tag)
+    return bool(file.compare) or (pin is not None and pin.is_constant)
+
+
+def _as_run(file: JobFile, task: Task) -> Task:
+    return task if file.model is None else task.on(Model.parse(file.model))
+
+
+def _constant_problems(
+    document: Document, file: JobFile, task: Task, *, key: str, name: str
+) -> Iterator[Problem]:
+    at: Trail = (key,)
+    tags = [revision.tag for revision in task.revisions]
+    if key == "revision_tag":
+        if name not in tags:
+            message = f"the task has no revision tagged {quoted(name)}"
+            remedy = "An id is named by revision_id." if parsed_id(name) else None
+            yield document.problem(at, message, remedy or did_you_mean(name, tags, plural="tags"))
+        return
+    if parsed_id(name) is None:
+        remedy = "A tag is named by revision_tag." if name in tags else "rowmill plan shows the ids."
+        yield document.problem(at, f"revision_id is {quoted(name)}, which is not a UUID", remedy)
+    elif resolved(task, name) is None and resolved(_as_run(file, task), name) is None:
+        message, _, remedy = unknown_revision(task, name).partition(". ")
+        yield document.problem(at, message, f"{remedy}.")
+
+
+def _compare_problems(document: Document, file: JobFile, task: Task) -> Iterator[Problem]:
+    listed = isinstance(document.value.get("compare"), list)
+    for index, name in enumerate(_tagged(file, task)):
+        if name not in [ALL, *(revision.tag for revision in task.revisions)]:
+            at: Trail = ("compare", index) if listed else ("compare",)
+            message, _, remedy = unknown_revision(task, name).partition(". ")
+            near = did_you_mean(name, [revision.tag for revision in task.revisions], plural="tags")
+            yield document.problem(at, message, f"{remedy}." if remedy else near)
+            return
+    try:
+        compared(_as_run(file, task), _tagged(file, task))
+    except ValueError as error:
+        message, _, remedy = str(error).partition("; ")
+        remedy = f"{remedy[:1].upper()}{remedy[1:]}." if remedy else ""
+        yield document.problem(("compare",), message, remedy or None)
+
+
+def _tagged(file: JobFile, task: Task) -> list[str]:
+    """What is to be compared, by tag where it was named by an id that the revision has or had."""
+    known = [resolved(task, name) or resolved(_as_run(file, task), name) for name in file.compare]
+    return [
+        revision.tag if revision is not None else name
+        for name, revision in zip(file.compare, known, strict=True)
+    ]
