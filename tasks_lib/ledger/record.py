@@ -90,7 +90,8 @@ class TaskRunRecord(_Told):
     input_processor_timing: float | None = Field(description="Seconds of input processors; null: none ran")
     llm_call_timing: float | None = Field(description="Seconds that calls took; null: there was none")
     charged_credits: str | None = Field(
-        pattern=CREDITS, description="The cost at the job's credits_per_dollar; null: no rate or cost"
+        json_schema_extra={"pattern": CREDITS},  # whose look-ahead pydantic's own regular expressions lack
+        description="The cost at the job's credits_per_dollar; null: no rate or cost",
     )
     files: list[FileRecord] | None
     is_error: bool | None = False
