@@ -16,13 +16,14 @@ class FileRef:
     sha256: str | None = None  # 64 hexadecimal digits, where the content was looked at already
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class Attachment:
     """A file as it is sent with a message."""
 
     name: str
     mime_type: str  # told from its bytes
     content: bytes
+    pages: int | None = None  # of a PDF; None: nobody counted
 
     @property
     def is_image(self) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.inputs import FileSources
 from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import Task
@@ -79,6 +80,7 @@ class Job:
     task: Task
     source: Source
     inputs: Mapping[str, str]  # placeholder -> column
+    files: FileSources = field(default_factory=FileSources)  # of the rows
     labels: Labels = field(default_factory=Labels)
     limits: Limits = field(default_factory=Limits)
     retries: Retries = field(default_factory=Retries)

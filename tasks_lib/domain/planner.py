@@ -6,7 +6,9 @@ from decimal import Decimal
 
 from tasks_lib.domain.assignment import Assigned, Assigner, Assignment
 from tasks_lib.domain.beginning import beginning
+from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.fingerprint import JsonValue, content_hash, identity_of
+from tasks_lib.domain.inputs import Found, RowFiles
 from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.plan import Message, Plan
 from tasks_lib.domain.retries import Retries
@@ -24,6 +26,7 @@ class Charted:
     submitted: Mapping[str, JsonValue]
     input_hash: str
     identity: str
+    found: Found | None = None  # the files that it names; None: nobody looked for any
 
     @property
     def revision(self) -> Revision:
@@ -43,6 +46,7 @@ class Planner:
     assignment: Assignment = field(default_factory=Assignment)
     credits_per_dollar: Decimal | None = None
     use_fallback_model: Template | None = None  # see `beginning`
+    files: RowFiles | None = None  # None: rows name no files
     _assigner: Assigner = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +63,8 @@ class Planner:
         It is one, unless revisions are compared.
         """
         submitted = {name: row.values[column] for name, column in self.inputs.items()}
-        input_hash = content_hash(submitted)
+        found = self.files.of(row) if self.files is not None else None
+        input_hash = content_hash(submitted if found is None else [submitted, found.digest])
         return tuple(
             Charted(
                 row=row,
@@ -67,6 +72,7 @@ class Planner:
                 submitted=submitted,
                 input_hash=input_hash,
                 identity=identity_of(row.key, input_hash, assigned.revision.fingerprint),
+                found=found,
             )
             for assigned in self._assigner.of(row)
         )
@@ -74,13 +80,11 @@ class Planner:
     def plan(self, charted: Charted, *, task_run_id: str) -> Plan:
         """The plan of a row; a row that cannot be asked has a plan that says why."""
         row, revision = charted.row, charted.revision
-        user = Message(role="user", text=revision.user_prompt.render(charted.submitted))
-        if revision.system_prompt is None:
-            messages: tuple[Message, ...] = (user,)
-        else:
-            messages = (Message(role="system", text=revision.system_prompt.render(charted.submitted)), user)
         labelled = self.labels.of(row)
         begin_at, wrong = beginning(self.use_fallback_model, row.values, revision)
+        has_processors = bool(self.task.processors)
+        problem = charted.assigned.problem or labelled.problem or wrong or _lacking(charted.found)
+        refs = charted.found.refs if charted.found is not None and problem is None else ()
         return Plan(
             task_run_id=task_run_id,
             row_key=row.key,
@@ -91,7 +95,7 @@ class Planner:
             revision=revision,
             chosen_by=charted.assigned.by,
             models=revision.models,
-            messages=messages,
+            messages=() if has_processors else rendered(revision, charted.submitted),
             output=self.task.output,
             retries=self.retries,
             reporting_group=labelled.reporting_group,
@@ -102,5 +106,21 @@ class Planner:
             credits_per_dollar=self.credits_per_dollar,
             begin_at=begin_at,
             fallback_on=revision.fallback_on,
-            problem=charted.assigned.problem or labelled.problem or wrong,
+            file_refs=refs,
+            is_prepared=not (refs or has_processors),
+            problem=problem,
         )
+
+
+def rendered(revision: Revision, values: Mapping[str, JsonValue]) -> tuple[Message, ...]:
+    """The messages of a revision's prompts with the placeholders' values; the user's is the last."""
+    user = Message(role="user", text=revision.user_prompt.render(values))
+    if revision.system_prompt is None:
+        return (user,)
+    return (Message(role="system", text=revision.system_prompt.render(values)), user)
+
+
+def _lacking(found: Found | None) -> Failure | None:
+    if found is None or found.problem is None:
+        return None
+    return Failure(kind=FailureKind.BAD_ROW, message=found.problem)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import log1p
+from math import log, log1p
 
 import orjson
 
 from tasks_lib.domain.chance import fraction
 from tasks_lib.domain.failure import ANY_FAILURE, FailureKind
 from tasks_lib.domain.fingerprint import JsonValue, content_hash
+from tasks_lib.domain.inputs import FileInput, ProcessorStep
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.template import Template
 from tasks_lib.domain.uuids import id_of
@@ -76,20 +77,26 @@ class Revision:
 
 
 def fingerprint_of(
-    *, system_prompt: str | None, user_prompt: str, models: Sequence[ModelChoice], output: Output
+    *,
+    system_prompt: str | None,
+    user_prompt: str,
+    models: Sequence[ModelChoice],
+    output: Output,
+    processors: Sequence[ProcessorStep] = (),
 ) -> str:
     """32 hexadecimal digits for everything about a revision that can change an answer.
 
     Tag and weight are no part of it: renaming a revision or shifting its traffic pays for no row again.
     """
-    return content_hash(
-        {
-            "system_prompt": system_prompt,
-            "user_prompt": user_prompt,
-            "models": [{"model": str(choice.model), "parameters": choice.parameters} for choice in models],
-            "output": _output_as_asked(output),
-        }
-    )
+    asked: dict[str, JsonValue] = {
+        "system_prompt": system_prompt,
+        "user_prompt": user_prompt,
+        "models": [{"model": str(choice.model), "parameters": choice.parameters} for choice in models],
+        "output": _output_as_asked(output),
+    }
+    if processors:
+        asked["processors"] = [[step.param_name, step.input_processor, step.config] for step in processors]
+    return content_hash(asked)
 
 
 def _output_as_asked(output: Output) -> Mapping[str, JsonValue]:
@@ -121,6 +128,8 @@ class Task:
     output: Output
     revisions: tuple[Revision, ...]
     description: str | None = None
+    file_input: FileInput = field(default_factory=FileInput)
+    processors: tuple[ProcessorStep, ...] = ()  # run in this order before the prompts are rendered
 
     @property
     def id(self) -> str:
@@ -146,6 +155,7 @@ class Task:
                 user_prompt=revision.user_prompt.source,
                 models=models,
                 output=self.output,
+                processors=self.processors,
             ),
         )
 
@@ -164,8 +174,10 @@ def choose_revision(revisions: Sequence[Revision], *, seed: str, row_key: str) -
     if len(revisions) == 1:
         return revisions[0]
     active = [revision for revision in revisions if revision.weight > 0]
-    return min(
-        active,
-        # an exponential variate for the weight; the tag tells apart what is equal
-        key=lambda one: (-log1p(-fraction("revision", seed, row_key, one.tag)) / one.weight, one.tag),
-    )
+    return min(active, key=lambda one: (_draw(one, seed=seed, row_key=row_key), one.tag))
+
+
+def _draw(revision: Revision, *, seed: str, row_key: str) -> float:
+    """The logarithm of an exponential variate over the weight: the smallest of several wins by their weights."""
+    chance = max(fraction("revision", seed, row_key, revision.tag), 2.0**-54)
+    return log(-log1p(-chance)) - log(revision.weight)

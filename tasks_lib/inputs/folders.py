@@ -75,11 +75,24 @@ def digest_of(path: Path) -> str:
     Raises:
         Unusable: it cannot be read.
     """
+    now = _now(path)
+    return _digest(path, now.st_size, now.st_mtime_ns, now.st_ino)
+
+
+def size_of(path: Path) -> int:
+    """A file's bytes.
+
+    Raises:
+        Unusable: it cannot be looked at.
+    """
+    return _now(path).st_size
+
+
+def _now(path: Path) -> os.stat_result:
     try:
-        now = path.stat()
+        return path.stat()
     except OSError as error:
         raise Unusable(f"the file {path.name!r} cannot be read ({error.strerror})") from error
-    return _digest(path, now.st_size, now.st_mtime_ns, now.st_ino)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -14,7 +14,7 @@ from tasks_lib.domain.files import FileRef
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.inputs import FileInput, FileMode, FileSources, Found
 from tasks_lib.domain.row import Row
-from tasks_lib.inputs.folders import Folders, digest_of
+from tasks_lib.inputs.folders import Folders, digest_of, size_of
 from tasks_lib.inputs.hosts import Hosts
 from tasks_lib.inputs.unusable import Unusable
 
@@ -52,7 +52,8 @@ class FilesOfRows:
                     digests.append(_digest_of(known))
             except Unusable as error:
                 digests.append(_MISSING)
-                problem = problem or f"{column}: {error}"
+                if column in self._sources.columns:  # what a processor finds missing, it has a word for
+                    problem = problem or f"{column}: {error}"
         lacks = not any(ref.column in self._sources.columns for ref in refs)
         if problem is None and lacks and self._wanted.mode is not FileMode.NONE and self._wanted.required:
             named = ", ".join(self._sources.columns)
@@ -74,7 +75,7 @@ class FilesOfRows:
             return _with_digest(ref, sha256(ref.content).hexdigest())
         assert ref.path is not None  # noqa: S101 - one of the three is there
         found = self._folders.find(ref.path)
-        size = found.stat().st_size
+        size = size_of(found)
         if size > self._wanted.max_bytes:
             raise Unusable(
                 f"the file {found.name!r} has {size:,} bytes, {self._wanted.max_bytes:,} are allowed "
