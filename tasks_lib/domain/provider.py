@@ -46,9 +46,7 @@ class Provider:
     ca_bundle: Path | None = None  # PEM; None: as the environment says, or as the system does
     http2: bool = False
     idempotency_header: str | None = None  # names a request, so that a second one like it is not paid again
-    structured_output: str = (
-        "json_schema"  # or json_object, tool, prompt: how a schema is asked for
-    )
+    structured_output: str = "json_schema"  # or json_object, tool, prompt: how a schema is asked for
     max_tokens_field: str = "max_tokens"  # what the API calls the parameter
     carries: frozenset[str] = frozenset()  # user, safety_identifier, metadata, store: its fields
     image_response_format: str | None = None  # asks for a picture within the answer; None: nothing is asked

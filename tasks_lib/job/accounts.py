@@ -18,12 +18,14 @@ from tasks_lib.engine.shared import NotShared, SharedAccount, join_account
 from tasks_lib.engine.transport import PooledTransport
 from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.local import LOCAL_BASE_URL, LocalTransport, local_model, local_servers
+from tasks_lib.providers.anthropic import Anthropic
 from tasks_lib.providers.google import Google
 from tasks_lib.providers.openai import OpenAI
 from tasks_lib.providers.protocol import Transport, WireProtocol
 
 _PROTOCOLS: Mapping[str, Callable[[Provider, Secret | None], WireProtocol]] = {
     "openai": OpenAI,
+    "anthropic": Anthropic,
     "google": Google,
     LOCAL: OpenAI,
 }
