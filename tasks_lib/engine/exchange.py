@@ -30,13 +30,16 @@ async def have(
     the work durable; the exchange goes on when it has returned.
     """
     send = carried_by(transport).send
+    answered = False
     try:
         step = next(exchange)
         while True:
             if isinstance(step, Request):
                 response = await send(step)
                 if isinstance(response, Failure):
-                    return response
+                    # what was answered before is billed, whatever became of the rest
+                    return replace(response, maybe_billed=True) if answered else response
+                answered = answered or response.status == 200
                 if listen is not None:
                     listen(response.headers)
                 step = exchange.send(response if response.status == 200 else _dated(response))

@@ -51,6 +51,19 @@ async def test_an_exchange_is_driven_to_its_end():
     assert "date" in seen[0].headers
 
 
+async def test_what_was_answered_is_billed_although_the_rest_is_lost():
+    """A connection that fails before any answer cost nothing; one that fails after it may have cost."""
+
+    def exchange():
+        yield get("first")
+        yield get("second")
+
+    refused = Failure(kind=FailureKind.CONNECTION, message="refused")
+    assert await have(exchange(), Network(refused)) == refused
+    assert (await have(exchange(), Network(status(500), refused))).maybe_billed is False
+    assert (await have(exchange(), Network(status(200), refused))).maybe_billed is True
+
+
 async def test_a_date_that_was_told_is_left():
     """The provider's own clock is the one that its Retry-After is measured by."""
 
