@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import orjson
 
+from tasks_lib.domain.file_tokens import most_tokens
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.plan import Message
 from tasks_lib.domain.pricing import PriceList, cost_of
@@ -20,6 +21,8 @@ def worst_cost(
 ) -> Decimal | None:
     """Dollars for a call whose every byte is a token and whose answer is as long as allowed.
 
+    Files count as much as they can at most, see `most_tokens`.
+
     None if the answer's length is not bounded by the parameters.
     """
     most_output = choice.most_output_tokens
@@ -32,6 +35,7 @@ def worst_cost(
         + schema
         + parameters
         + sum(_A_MESSAGE + len(message.text.encode()) for message in messages)
+        + sum(most_tokens(file, choice.model.name) for message in messages for file in message.files)
     )
     return max(
         cost_of(Usage(input_tokens=most_input, output_tokens=most_output, cached_tokens=cached), step)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple
 
+from tasks_lib.domain.file_tokens import likely_tokens
 from tasks_lib.domain.plan import Message
 from tasks_lib.domain.usage import Usage
 
@@ -66,5 +67,10 @@ class Forecast:
         self._deviation = sqrt(sum((output - self._mean) ** 2 for output in outputs) / many)
 
 
-def _characters(messages: Sequence[Message]) -> int:
-    return sum(len(message.text) for message in messages)
+def _characters(messages: Sequence[Message]) -> float:
+    """Characters of the prompt; a file counts as so many as would make the tokens that it likely is."""
+    characters = float(sum(len(message.text) for message in messages))
+    for message in messages:
+        if message.files:
+            characters += CHARACTERS_A_TOKEN * sum(map(likely_tokens, message.files))
+    return characters
