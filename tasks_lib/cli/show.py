@@ -1,4 +1,4 @@
-"""Shows one task run with its attempts."""
+"""Shows one task run with its attempts and files."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,11 +22,14 @@ def show_run(ledger: Path, task_run_id: str, *, as_json: bool) -> None:
     if as_json:
         tell(json_text(run))
         return
-    attempts = run.pop("attempts")
+    attempts, files = run.pop("attempts"), run.pop("files")
     tell("\n".join(_facts(run)))
     tell(f"\nattempts: {len(attempts)}")
     if attempts:
-        show_table(_attempts(attempts))
+        show_table(_table_of(attempts))
+    if files:
+        tell(f"\nfiles: {len(files)}")
+        show_table(_table_of(files))
 
 
 def _facts(run: Mapping[str, object]) -> Iterator[str]:
@@ -43,7 +46,7 @@ def _indented(value: object, *, by: int) -> str:
     return visible(told).replace("\n", "\n" + " " * by)
 
 
-def _attempts(attempts: Sequence[Mapping[str, object]]) -> Table:
-    """The attempts with those columns that say something of any of them."""
-    names = [name for name in attempts[0] if any(attempt[name] is not None for attempt in attempts)]
-    return Table(columns=tuple(names), rows=[[attempt[name] for name in names] for attempt in attempts])
+def _table_of(records: Sequence[Mapping[str, object]]) -> Table:
+    """The records with those columns that say something of any of them."""
+    names = [name for name in records[0] if any(record[name] is not None for record in records)]
+    return Table(columns=tuple(names), rows=[[record[name] for name in names] for record in records])

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
-from tasks_lib.ledger.questions import ATTEMPTS, ROWS, RUN, results_of
+from tasks_lib.ledger.questions import ATTEMPTS, FILES, ROWS, RUN, results_of
 from tasks_lib.ledger.reports import record_of
 from tasks_lib.ledger.results import StoredResult
 
@@ -51,6 +51,14 @@ class ReadableLedger(Protocol):
         """See `Ledger.results`."""
         ...
 
+    def latest_files(self) -> pa.Table:
+        """See `Ledger.latest_files`."""
+        ...
+
+    def files_of(self, task_run_ids: Sequence[str]) -> pa.Table:
+        """See `Ledger.files_of`."""
+        ...
+
 
 class DistantLedger:
     """The reading half of a `Ledger`, by questions that another process answers.
@@ -91,7 +99,7 @@ class DistantLedger:
     def show(self, task_run_id: str) -> dict[str, Any]:
         """See `Ledger.show`."""
         found = self._ask({"ask": "show", "id": task_run_id})
-        return record_of(found[RUN], found[ATTEMPTS])
+        return record_of(found[RUN], found[ATTEMPTS], found[FILES])
 
     def sql(self, text: str) -> pa.Table:
         """See `Ledger.sql`."""
@@ -100,3 +108,11 @@ class DistantLedger:
     def results(self, identities: Sequence[str]) -> dict[str, StoredResult]:
         """See `Ledger.results`."""
         return results_of(self._ask({"ask": "results", "identities": list(identities)})[ROWS])
+
+    def latest_files(self) -> pa.Table:
+        """See `Ledger.latest_files`."""
+        return self._ask({"ask": "files"})[ROWS]
+
+    def files_of(self, task_run_ids: Sequence[str]) -> pa.Table:
+        """See `Ledger.files_of`."""
+        return self._ask({"ask": "files", "ids": list(task_run_ids)})[ROWS]

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tasks_lib.domain.job import Job
 from tasks_lib.domain.run import TaskRun
-from tasks_lib.ledger import batches, deaths, reports, results
+from tasks_lib.ledger import batches, deaths, made_files, reports, results
 from tasks_lib.ledger.batches import BatchContext
 from tasks_lib.ledger.connections import Connections
 from tasks_lib.ledger.deaths import Death
@@ -414,6 +414,42 @@ class Ledger:
         """
         with told(self.path):
             return reports.show(self.cursor(), task_run_id)
+
+    def latest_files(self) -> pa.Table:
+        """The file of each row's latest answer, as the view `produced_files` has it, by job, task and row.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return made_files.latest_files(self.cursor())
+
+    def files_of(self, task_run_ids: Sequence[str]) -> pa.Table:
+        """The files that these runs have made, as the view `produced_files` has them, in no order.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return made_files.files_of(self.cursor(), task_run_ids)
+
+    def files_known(self, names: Sequence[str]) -> set[str]:
+        """Those of the names that files of task runs have.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return made_files.files_known(self.cursor(), names)
+
+    def batches_known(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that are batches of this ledger.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return made_files.batches_known(self.cursor(), ids)
 
     def batches(self, limit: int = 20) -> pa.Table:
         """The latest batches, newest first, as the view `batch_summary` has them.

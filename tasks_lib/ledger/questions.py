@@ -21,9 +21,10 @@ from tasks_lib.ledger import reports
 from tasks_lib.ledger.errors import LedgerError, told
 from tasks_lib.ledger.guard import check_reads_only
 from tasks_lib.ledger.ledger import Ledger
+from tasks_lib.ledger.made_files import files_of, latest_files
 from tasks_lib.ledger.results import StoredResult, results
 
-RUN, ATTEMPTS, ROWS = "run", "attempts", "rows"
+RUN, ATTEMPTS, FILES, ROWS = "run", "attempts", "files", "rows"
 _AT_A_TIME = 2_048  # rows; with long answers some megabytes
 _MORE_MEMORY = 256  # MiB
 _MEMORY = re.compile(r"([\d.]+) (KiB|MiB|GiB|TiB)")
@@ -177,9 +178,16 @@ class Question:
                 since = _moment(asked, "since")
                 yield ROWS, reports.report(connection, _text(asked, "name"), since=since).to_reader()
             case "show":
-                run, attempts = reports.run_and_attempts(connection, _text(asked, "id"))
+                run, attempts, files = reports.recorded(connection, _text(asked, "id"))
                 yield RUN, run.to_reader()
                 yield ATTEMPTS, attempts.to_reader()
+                yield FILES, files.to_reader()
+            case "files":
+                ids = asked.get("ids")
+                found = (
+                    latest_files(connection) if ids is None else files_of(connection, _texts(asked, "ids"))
+                )
+                yield ROWS, found.to_reader()
             case "results":
                 yield ROWS, results_table(results(connection, _texts(asked, "identities"))).to_reader()
             case other:

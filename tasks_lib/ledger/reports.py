@@ -45,16 +45,16 @@ def _report_named(name: str) -> Statement:
 
 
 def show(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> dict[str, Any]:
-    """The whole record of a task run, JSON as values, with its attempts in order.
+    """The whole record of a task run, JSON as values, with its attempts in order and its files.
 
     Raises:
         NotInLedger: no run has an id that begins so, or several have.
     """
-    return record_of(*run_and_attempts(connection, task_run_id))
+    return record_of(*recorded(connection, task_run_id))
 
 
-def run_and_attempts(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> tuple[pa.Table, pa.Table]:
-    """A task run as one row, and its attempts in order.
+def recorded(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """A task run as one row, its attempts in order, and its files: those that were sent first.
 
     Raises:
         NotInLedger: no run has an id that begins so, or several have.
@@ -62,16 +62,17 @@ def run_and_attempts(connection: duckdb.DuckDBPyConnection, task_run_id: str) ->
     found = {"id": _whole_id(connection, task_run_id)}
     run = connection.execute(statement("queries", "show_task_run"), found).to_arrow_table()
     attempts = connection.execute(statement("queries", "show_attempts"), found).to_arrow_table()
-    return run, attempts
+    files = connection.execute(statement("queries", "show_files"), found).to_arrow_table()
+    return run, attempts, files
 
 
-def record_of(run: pa.Table, attempts: pa.Table) -> dict[str, Any]:
-    """A task run with its attempts as values, of what `run_and_attempts` gives."""
+def record_of(run: pa.Table, attempts: pa.Table, files: pa.Table) -> dict[str, Any]:
+    """A task run with its attempts and files as values, of what `recorded` gives."""
     record: dict[str, Any] = run.to_pylist()[0]
     for name in _JSON:
         if record[name] is not None:
             record[name] = orjson.loads(record[name])
-    return {**record, "attempts": attempts.to_pylist()}
+    return {**record, "attempts": attempts.to_pylist(), "files": files.to_pylist()}
 
 
 def _whole_id(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> str:
