@@ -127,6 +127,7 @@ _SUBSET_WITHOUT_REFERENCES = Subset(
 _AS_PLAIN_TEXT = frozenset(
     ["application/json", "application/jsonl", "application/x-ndjson", "application/xml", "application/yaml"]
 )
+_TAKEN = ("image/", "audio/", "video/", "text/")
 _PCM = re.compile(r"audio/(l16|pcm)\b", re.IGNORECASE)
 _RATE = re.compile(r"\brate=([0-9]{1,6})\b", re.IGNORECASE)
 _CHANNELS = re.compile(r"\bchannels=([1-8])\b", re.IGNORECASE)
@@ -172,7 +173,10 @@ class Google:
         idempotency_key: str | None = None,
         carried: Carried | None = None,  # noqa: ARG002  the API has no field for it
     ) -> Exchange:
-        """One request, one response."""
+        """One request, one response; none for what the API takes from nobody."""
+        unfit = _unfit(messages, output)
+        if unfit is not None:
+            return Failure(kind=FailureKind.REJECTED, message=unfit)
         headers = self._headers
         if idempotency_key is not None and self._idempotency_header:
             headers = {**headers, self._idempotency_header: idempotency_key}
@@ -324,6 +328,22 @@ class _Frame(NamedTuple):
         if contents and self.instructs:
             return {"systemInstruction": said, "contents": contents}
         return {"contents": [{"role": "user", **said}, *contents]}
+
+
+def _unfit(messages: Sequence[Message], output: Output) -> str | None:
+    """Why a question cannot be put at all, at whatever price."""
+    speaks = output.modality is Modality.AUDIO
+    for message in messages:
+        for file in message.files:
+            if speaks:
+                return "speech is made from text, and files came with the message"
+            sort = file.mime_type
+            if not sort.startswith(_TAKEN) and sort not in _AS_PLAIN_TEXT and sort != "application/pdf":
+                return (
+                    f"the file {file.name} is {sort}, which Gemini does not take: it takes pictures, PDFs, "
+                    "recordings, films and text"
+                )
+    return None
 
 
 def _parts(message: Message) -> list[dict[str, Any]]:

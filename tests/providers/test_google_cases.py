@@ -127,6 +127,27 @@ def test_a_key_that_no_header_can_carry_is_refused_by_name():
         asking(key=Secret("BAD_KEY", "line\nbreak"))
 
 
+@pytest.mark.parametrize(
+    ("mime_type", "modality", "message"),
+    [
+        ("application/zip", Modality.TEXT, "the file a.bin is application/zip, which Gemini does not take"),
+        ("image/png", Modality.AUDIO, "speech is made from text, and files came with the message"),
+    ],
+)
+def test_what_the_api_takes_from_nobody_is_never_sent(mime_type, modality, message):
+    """No request goes out, and nothing is paid; the failure says what is the matter."""
+    file = Attachment(name="a.bin", mime_type=mime_type, content=b"PK")
+    exchange = asking().exchange(
+        [Message(role="user", text="What is this?", files=(file,))],
+        ModelChoice(model=Model("acme", "big")),
+        Output.of(modality),
+    )
+    with pytest.raises(StopIteration) as end:
+        next(exchange)
+    assert end.value.value.kind is FailureKind.REJECTED
+    assert end.value.value.message.startswith(message)
+
+
 def test_nothing_is_carried_where_there_is_no_field_for_it():
     """User and metadata stay here: the request is the same with them."""
     choice, output = ModelChoice(model=Model("acme", "big")), Output.of(Modality.TEXT)
