@@ -8,7 +8,7 @@ from tasks_lib.domain.output import Modality, Output
 from tasks_lib.domain.plan import Message
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.task import ModelChoice
-from tasks_lib.providers.openai_chat import ASK_FOR_MEDIA, Frame, completion, frame_of
+from tasks_lib.providers.openai_chat import Frame, completion, frame_of
 from tasks_lib.providers.openai_errors import Errors
 from tasks_lib.providers.openai_images import picture
 from tasks_lib.providers.openai_parts import CannotBeSent
@@ -60,10 +60,11 @@ class OpenAI:
         headers = self._headers
         if idempotency_key is not None and self._idempotency_header:
             headers = {**headers, self._idempotency_header: idempotency_key}
-        if output.modality.is_media and ASK_FOR_MEDIA.isdisjoint(choice.parameters):
+        frame = self._frame(choice, output)
+        if not frame.is_for_chat:
             return (yield from self._media(messages, choice, output, headers=headers, carried=carried))
         try:
-            body = self._frame(choice, output).body(messages, carried)
+            body = frame.body(messages, carried)
         except CannotBeSent as unfit:
             return Failure(kind=FailureKind.REJECTED, message=str(unfit))
         response = yield Request(method="POST", url=self._url, headers=headers, body=body)

@@ -16,7 +16,7 @@ from tasks_lib.domain.task import ModelChoice
 from tasks_lib.providers.openai_carried import chat_fields
 from tasks_lib.providers.openai_errors import Errors
 from tasks_lib.providers.openai_media import media_of
-from tasks_lib.providers.openai_parts import listed
+from tasks_lib.providers.openai_parts import parts_of
 from tasks_lib.providers.openai_strict import fits_strict_mode
 from tasks_lib.providers.openai_usage import usage_of
 from tasks_lib.providers.protocol import Response
@@ -29,8 +29,9 @@ _FINISH = {
 }
 _BROKEN_OFF = frozenset({"error", "abort", "insufficient_system_resource"})  # OpenRouter, vLLM, DeepSeek
 
-ASK_FOR_MEDIA = frozenset({"audio", "modalities"})
-"""Parameters by which a chat model is asked for a picture or a recording in place of its own endpoint."""
+_ASK_FOR_MEDIA = frozenset(
+    {"audio", "modalities"}
+)  # parameters that chat models which draw or speak are asked by
 
 
 class Frame(NamedTuple):
@@ -41,6 +42,7 @@ class Frame(NamedTuple):
     told: str | None
     detail: JsonValue  # in which pictures are looked at
     carries: frozenset[str]  # what the provider has a field for, and the parameters do not say themselves
+    is_for_chat: bool  # False: a picture or recording is asked for at an endpoint of its own
     made_for: tuple[ModelChoice, Output]  # held, so that their identities are given to no others
 
     def body(self, messages: Sequence[Message], carried: Carried | None) -> bytes:
@@ -57,13 +59,19 @@ class Frame(NamedTuple):
 
     def _messages(self, messages: Sequence[Message]) -> list[dict[str, JsonValue]]:
         """The messages with a system prompt that ends, or is, what is told: many models take only one."""
-        all_of = listed(messages, detail=self.detail)
+        all_of: list[dict[str, JsonValue]] = [
+            {"role": message.role, "content": message.text if not message.files else self._parts(message)}
+            for message in messages
+        ]
         if self.told is None:
             return all_of
         if all_of and all_of[0]["role"] == "system" and not messages[0].files:
             all_of[0]["content"] = f"{messages[0].text}\n\n{self.told}"
             return all_of
         return [{"role": "system", "content": self.told}, *all_of]
+
+    def _parts(self, message: Message) -> list[JsonValue]:
+        return parts_of(message, detail=self.detail)
 
 
 def frame_of(provider: Provider, choice: ModelChoice, output: Output) -> Frame:
@@ -86,7 +94,8 @@ def frame_of(provider: Provider, choice: ModelChoice, output: Output) -> Frame:
         parameters["response_format"] = response_format
     before = b'{"model":%b,"messages":' % orjson.dumps(model)
     after = b"," + orjson.dumps(parameters)[1:] if parameters else b"}"
-    return Frame(before, after, told, detail, carries, (choice, output))
+    is_for_chat = not (output.modality.is_media and _ASK_FOR_MEDIA.isdisjoint(choice.parameters))
+    return Frame(before, after, told, detail, carries, is_for_chat, (choice, output))
 
 
 def _spoken(parameters: Mapping[str, JsonValue], output: Output) -> dict[str, JsonValue]:

@@ -1,7 +1,6 @@
-"""Messages as chat completions have them: a text, or parts where files come with it."""
+"""A message as chat completions have it where files come with it: in parts."""
 
 from base64 import b64encode
-from collections.abc import Sequence
 from typing import Final
 
 from tasks_lib.domain.files import Attachment
@@ -26,29 +25,19 @@ class CannotBeSent(ValueError):
     """A file of a sort that the API has no part for; the text says which."""
 
 
-def listed(messages: Sequence[Message], *, detail: JsonValue = None) -> list[dict[str, JsonValue]]:
-    """The messages; pictures are looked at with the detail, where one is told.
+def parts_of(message: Message, *, detail: JsonValue = None) -> list[JsonValue]:
+    """A message's text and files; pictures are looked at with the detail, where one is told.
 
     Raises:
         CannotBeSent: a file is neither picture, PDF, recording nor text.
     """
-    return [
-        {
-            "role": message.role,
-            "content": message.text if not message.files else _parts(message, detail=detail),
-        }
-        for message in messages
-    ]
+    text: list[JsonValue] = [{"type": "text", "text": message.text}] if message.text else []
+    return [*text, *(_part(file, detail=detail) for file in message.files)]
 
 
 def data_uri(file: Attachment) -> str:
     """A file as an address that holds all of it."""
     return f"data:{file.mime_type};base64,{b64encode(file.content).decode()}"
-
-
-def _parts(message: Message, *, detail: JsonValue) -> list[JsonValue]:
-    text: list[JsonValue] = [{"type": "text", "text": message.text}] if message.text else []
-    return [*text, *(_part(file, detail=detail) for file in message.files)]
 
 
 def _part(file: Attachment, *, detail: JsonValue) -> dict[str, JsonValue]:
