@@ -23,6 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+task_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+app.add_typer(task_app, name="task", help="One task, run once.")
+
 JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="The job's file.", show_default=False)]
 Input = Annotated[
     Path | None,
@@ -81,6 +84,33 @@ UseFallback = Annotated[
         "--use-fallback-model",
         metavar="",
         help="Leave the primary model alone, and begin with the first fallback.",
+    ),
+]
+RevisionId = Annotated[
+    str | None,
+    typer.Option(
+        "--revision-id",
+        metavar="UUID",
+        help="Use this revision of the task, by its id; or a template such as '{{revision}}'.",
+        show_default=False,
+    ),
+]
+RevisionTag = Annotated[
+    str | None,
+    typer.Option(
+        "--revision-tag",
+        metavar="TAG",
+        help="Use this revision of the task, by its tag; or a template such as '{{arm}}'.",
+        show_default=False,
+    ),
+]
+Compare = Annotated[
+    str | None,
+    typer.Option(
+        "--compare",
+        metavar="TAG,TAG…",
+        help="Run every row with each of these revisions: tags or ids, or all.",
+        show_default=False,
     ),
 ]
 MaxCost = Annotated[
@@ -227,6 +257,9 @@ def plan(
     settings: Settings = None,
     reporting_group: Group = None,
     model: Model = None,
+    revision_id: RevisionId = None,
+    revision_tag: RevisionTag = None,
+    compare: Compare = None,
     use_fallback_model: UseFallback = False,
     max_cost: MaxCost = None,
     max_cost_per_group: MaxCostPerGroup = None,
@@ -266,6 +299,9 @@ def plan(
         ledger=ledger,
         reporting_group=reporting_group,
         model=model,
+        revision_id=revision_id,
+        revision_tag=revision_tag,
+        compare=compare,
         max_cost=max_cost,
         max_cost_per_group=max_cost_per_group,
         max_cost_per_day=max_cost_per_day,
@@ -294,6 +330,9 @@ def run(
     settings: Settings = None,
     reporting_group: Group = None,
     model: Model = None,
+    revision_id: RevisionId = None,
+    revision_tag: RevisionTag = None,
+    compare: Compare = None,
     use_fallback_model: UseFallback = False,
     max_cost: MaxCost = None,
     max_cost_per_group: MaxCostPerGroup = None,
@@ -336,6 +375,23 @@ def run(
             "--quiet", "-q", metavar="", help="Say nothing unless rows failed or the run was stopped."
         ),
     ] = False,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach",
+            metavar="",
+            help="Go on in the background, and print the batch's id as soon as it runs.",
+        ),
+    ] = False,
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            "--webhook",
+            metavar="URL",
+            help="Tell this address when the batch has ended; the job's `webhook` can sign.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a job: ask the model about every row that has no answer yet.
 
@@ -350,6 +406,7 @@ def run(
       rowmill run configs/jobs/reviews.yaml --model groq:llama-3.1-8b-instant
       rowmill run configs/jobs/reviews.yaml --max-cost 2.50
       rowmill run configs/jobs/reviews.yaml --retry-failed
+      rowmill run configs/jobs/reviews.yaml --compare v1,v2
       rowmill run configs/jobs/reviews.yaml --use-fallback-model
 
     Ctrl-C once (or SIGTERM) finishes the calls under way, twice drops
@@ -365,26 +422,33 @@ def run(
     from tasks_lib.cli.run import Manner, run_job
     from tasks_lib.job.stretches import Options
 
-    code = run_job(
-        job,
-        overrides=_overrides(
-            settings,
-            input=source,
-            output=output,
-            ledger=ledger,
-            reporting_group=reporting_group,
-            model=model,
-            max_cost=max_cost,
-            max_cost_per_group=max_cost_per_group,
-            max_cost_per_day=max_cost_per_day,
-            on_ambiguous=on_ambiguous and on_ambiguous.value,
-            workers=workers,
-            serve=serve or None,
-            use_fallback_model=use_fallback_model or None,
-        ),
-        options=Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned),
-        manner=Manner(prefect=prefect, json=as_json, quiet=quiet),
+    overrides = _overrides(
+        settings,
+        input=source,
+        output=output,
+        ledger=ledger,
+        reporting_group=reporting_group,
+        model=model,
+        revision_id=revision_id,
+        revision_tag=revision_tag,
+        compare=compare,
+        max_cost=max_cost,
+        max_cost_per_group=max_cost_per_group,
+        max_cost_per_day=max_cost_per_day,
+        on_ambiguous=on_ambiguous and on_ambiguous.value,
+        workers=workers,
+        serve=serve or None,
+        use_fallback_model=use_fallback_model or None,
+        webhook=webhook,
     )
+    options = Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned)
+    manner = Manner(prefect=prefect, json=as_json, quiet=quiet)
+    if detach:
+        from tasks_lib.cli.detach import run_detached
+
+        code = run_detached(job, overrides=overrides, options=options, manner=manner)
+    else:
+        code = run_job(job, overrides=overrides, options=options, manner=manner)
     raise typer.Exit(code)
 
 
@@ -542,6 +606,94 @@ def status(
     show_status(job_or_ledger(ledger or place), as_json=as_json)
 
 
+@task_app.command("run")
+def task_run(
+    task: Annotated[Path, typer.Argument(metavar="TASK", help="The task's file.", show_default=False)],
+    *,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="NAME=TEXT",
+            help="A placeholder's value: NAME=TEXT, NAME:=JSON, NAME=@FILE, or a JSON object of all "
+            "('-': from standard input); may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--file", metavar="FILE", help="A file to send along; may be repeated.", show_default=False
+        ),
+    ] = None,
+    revision_id: RevisionId = None,
+    revision_tag: RevisionTag = None,
+    reporting_group: Annotated[
+        str | None,
+        typer.Option(
+            "--reporting-group", metavar="NAME", help="Charge the run to this group.", show_default=False
+        ),
+    ] = None,
+    use_fallback_model: UseFallback = False,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference", metavar="TEXT", help="What the run is called: 64 characters.", show_default=False
+        ),
+    ] = None,
+    context_id: Annotated[
+        str | None,
+        typer.Option(
+            "--context-id",
+            metavar="TEXT",
+            help="What the run belongs to.  [dim]\\[default: its batch][/]",
+            show_default=False,
+        ),
+    ] = None,
+    ledger: Annotated[
+        Path, typer.Option("--ledger", metavar="FILE", help="Keep the run in this ledger.")
+    ] = Path("rowmill.duckdb"),
+    as_agent: Annotated[
+        bool,
+        typer.Option(
+            "--as-agent", metavar="", help="Print it as a browser agent's API answers: result, status, …"
+        ),
+    ] = False,
+) -> None:
+    """Run a task once, and print the whole record of the run as JSON.
+
+    The record has the fields of the task-run APIs: response, run_data,
+    tokens, timings, credits, fallback, files; and what is ours behind.
+
+    For example:
+
+      rowmill task run configs/tasks/sentiment.yaml -i text="Good soup."
+      rowmill task run configs/tasks/sentiment.yaml -i text=@review.txt
+      echo '{"text": "Good soup."}' | rowmill task run configs/tasks/sentiment.yaml -i -
+
+    Exit codes: 0 it was answered, 1 it failed (the record says why), 2 a
+    wrong option or configuration.
+    """
+    from tasks_lib.cli.task import show_task_run
+
+    raise typer.Exit(
+        show_task_run(
+            task,
+            inputs=inputs or (),
+            files=files or (),
+            revision_id=revision_id,
+            revision_tag=revision_tag,
+            reporting_group=reporting_group,
+            use_fallback_model=use_fallback_model,
+            reference=reference,
+            context_id=context_id,
+            ledger=ledger,
+            as_agent=as_agent,
+        )
+    )
+
+
 @app.command()
 def show(
     task_run_id: Annotated[
@@ -653,6 +805,9 @@ def export(
     limit: Limit = None,
     settings: Settings = None,
     model: Model = None,
+    revision_id: RevisionId = None,
+    revision_tag: RevisionTag = None,
+    compare: Compare = None,
 ) -> None:
     """Write a job's rows with the answers that the ledger has now; makes no call.
 
@@ -668,7 +823,16 @@ def export(
 
     write_rows(
         job,
-        overrides=_overrides(settings, input=source, output=output, ledger=ledger, model=model),
+        overrides=_overrides(
+            settings,
+            input=source,
+            output=output,
+            ledger=ledger,
+            model=model,
+            revision_id=revision_id,
+            revision_tag=revision_tag,
+            compare=compare,
+        ),
         limit=limit,
     )
 

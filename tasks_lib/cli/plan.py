@@ -30,9 +30,8 @@ def show_plan(path: Path, *, overrides: Mapping[str, object], options: Options, 
     for name, text in _facts(found):
         tell(fact(name, text))
     tell("")
-    if len(found.revisions) > 1:
-        show_table(_revisions(found))
-        tell("")
+    show_table(_revisions(found))
+    tell("")
     show_table(_models(found))
     for warning in found.warnings:
         note(f"warning: {warning}")
@@ -44,7 +43,12 @@ def _facts(found: Preflight) -> Iterator[tuple[str, str]]:
     yield "columns", ", ".join(found.columns)
     if found.inputs:
         yield "inputs", ", ".join(f"{{{{{name}}}}} = {column}" for name, column in found.inputs.items())
-    yield "rows", f"{count(found.rows)}, {count(found.answered)} of them answered before"
+    if found.compared:
+        yield "compares", ", ".join(found.compared)
+        runs = f"{count(found.rows)} rows x {len(found.compared)} revisions = {count(found.runs)}"
+        yield "runs", f"{runs}, {count(found.answered)} of them answered before"
+    else:
+        yield "rows", f"{count(found.rows)}, {count(found.answered)} of them answered before"
     yield "to run", _to_run(found)
     yield "limits", _limits(found.limits) or "those of the provider"
     yield "ledger", nearby(Path(found.ledger))
@@ -62,7 +66,8 @@ def _to_run(found: Preflight) -> str:
     tokens = f"about {short_count(found.estimated_input_tokens)} tokens of input"
     cost = found.estimated_input_cost
     price = f" for {dollars(cost)}" if cost is not None else ""
-    return f"{count(found.to_run)}, {tokens}{price}; answers and retries come on top"
+    what = " runs" if found.compared else ""
+    return f"{count(found.to_run)}{what}, {tokens}{price}; answers and retries come on top"
 
 
 def _limits(limits: Limits) -> str:
@@ -88,9 +93,16 @@ def _limits(limits: Limits) -> str:
 
 def _revisions(found: Preflight) -> Table:
     return Table(
-        columns=("revision", "share", "models"),
-        rows=[(one.tag, f"{one.share:.1%}", ", ".join(one.models)) for one in found.revisions],
+        columns=("revision", "id", "share", "models"),
+        rows=[(one.tag, one.id, _share(found, one.share), ", ".join(one.models)) for one in found.revisions],
     )
+
+
+def _share(found: Preflight, share: float | None) -> str:
+    """What part of the runs a revision is to get."""
+    if found.compared:
+        return "every row"
+    return "as rows say" if share is None else f"{share:.1%}"
 
 
 def _models(found: Preflight) -> Table:

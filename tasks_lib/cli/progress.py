@@ -52,6 +52,7 @@ class Look:
     done: int
     rows: int
     phase: str | None  # what the batch is about if it is not simply running
+    counted: str = "rows"  # what `done` and `rows` count: runs, where revisions are compared
     figures: tuple[str, ...]
 
     @property
@@ -59,7 +60,7 @@ class Look:
         """All of it, for a log."""
         if not self.rows:
             return f"{self.name}: {self.phase}"
-        parts = [f"{count(self.done)} of {count(self.rows)} rows ({percent(self.done, self.rows)})"]
+        parts = [f"{count(self.done)} of {count(self.rows)} {self.counted} ({percent(self.done, self.rows)})"]
         parts.extend(self.figures)
         if self.phase:
             parts.append(self.phase)
@@ -86,6 +87,7 @@ def look_at(name: str, tally: Tally, stop: Stop, *, per_second: float | None, el
         name=name,
         done=tally.settled,
         rows=tally.rows,
+        counted="runs" if tally.runs_a_row > 1 else "rows",
         phase=_phase(tally, stop, elapsed=elapsed),
         figures=tuple(figures),
     )
@@ -154,7 +156,11 @@ def drawn(look: Look, *, room: int) -> Iterator[tuple[str, str]]:
     if not look.rows:
         yield f"{look.name}  {look.phase}", ""
         return
-    texts = [look.name, f"{count(look.done)}/{count(look.rows)}", *([look.phase] if look.phase else [])]
+    texts = [
+        look.name,
+        f"{count(look.done)}/{count(look.rows)}{' runs' if look.counted == 'runs' else ''}",
+        *([look.phase] if look.phase else []),
+    ]
     texts.extend(look.figures)
     while len(texts) > 2 and len("  ".join(texts)) > room:
         texts.pop()

@@ -22,6 +22,9 @@ _OPTION_OF = {
     "ledger": "--ledger",
     "reporting_group": "--reporting-group",
     "model": "--model",
+    "revision_id": "--revision-id",
+    "revision_tag": "--revision-tag",
+    "compare": "--compare",
     "max_cost": "--max-cost",
     "max_cost_per_group": "--max-cost-per-group",
     "max_cost_per_day": "--max-cost-per-day",
@@ -74,9 +77,11 @@ def show_summary(summary: Summary, *, tally: Tally, again: Again, aside: bool) -
 
 def _headline(summary: Summary, again: Again) -> Text:
     if _idle(summary):
-        rows = f"none of the {count(summary.rows)} rows has failed and is still without an answer"
+        rows = f"none of the {count(summary.source_rows)} rows has failed and is still without an answer"
         if not again.options.retry_failed:
-            rows = f"all {count(summary.rows)} rows were answered before"
+            rows = f"all {count(summary.source_rows)} rows were answered before"
+            if summary.compared:
+                rows += f" by each of {', '.join(summary.compared)}"
         return Text(f"Nothing to do: {rows}; no call was made.")
     told = {
         Outcome.COMPLETED: "completed",
@@ -110,7 +115,10 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
             f"{count(summary.skipped)} skipped",
             f"{count(summary.cancelled)} cancelled",
         )
-        yield "rows", f"{count(summary.rows)} = {' + '.join(parts)}"
+        if summary.compared:
+            each = f"{_rows(summary.source_rows)} with each of {', '.join(summary.compared)}"
+            yield "compared", each
+        yield "runs" if summary.compared else "rows", f"{count(summary.rows)} = {' + '.join(parts)}"
     if summary.failures:
         kinds = ", ".join(f"{count(number)} {kind}" for kind, number in summary.failures.items())
         yield "failures", kinds

@@ -16,6 +16,9 @@ _FLAGS: Final = {  # flags that have a name of their own, and the keys they stan
     "ledger": ("ledger",),
     "reporting_group": ("reporting_group",),
     "model": ("model",),
+    "revision_id": ("revision_id",),
+    "revision_tag": ("revision_tag",),
+    "compare": ("compare",),
     "serve": ("serve",),
     "use_fallback_model": ("use_fallback_model",),
     "workers": ("workers",),
@@ -24,15 +27,16 @@ _FLAGS: Final = {  # flags that have a name of their own, and the keys they stan
     "max_cost_per_day": ("limits", "max_cost_per_day"),
     "on_ambiguous": ("retries", "on_ambiguous"),
 }
+_ONE_OF: Final = ("revision_id", "revision_tag", "compare")  # a flag that is one puts the file's others away
 _SHORT: Final = {"source": "path", "output": "path"}  # what a mapping's short form stands for
 
 
 def overridden(document: Document, overrides: Mapping[str, object]) -> Document:
     """The document as it would be had the file said what the flags say.
 
-    A key is `input`, `output`, `ledger`, `model` or `reporting_group`, whose value is taken as it is, or a
-    dotted path such as `source.key`, whose value, if it is text, is read as YAML. Paths are then relative to
-    the working directory.
+    A key is one of `_FLAGS`, such as `input`, `output` or `model`, whose value is taken as it is, or a dotted
+    path such as `source.key`, whose value, if it is text, is read as YAML. Paths are then relative to the
+    working directory.
 
     Raises:
         ConfigError: a path leads through a value that holds no keys.
@@ -40,6 +44,10 @@ def overridden(document: Document, overrides: Mapping[str, object]) -> Document:
     if not isinstance(document.value, dict):
         return document  # which is told when the document is looked at
     problems: list[Problem] = []
+    if any(name in _ONE_OF for name in overrides):
+        document = replace(
+            document, value={key: item for key, item in document.value.items() if key not in _ONE_OF}
+        )
     for name, value in overrides.items():
         try:
             document = _with(document, name, value)

@@ -178,6 +178,6 @@ def choose_revision(revisions: Sequence[Revision], *, seed: str, row_key: str) -
 
 
 def _draw(revision: Revision, *, seed: str, row_key: str) -> float:
-    """The logarithm of an exponential variate over the weight: the smallest of several wins by their weights."""
+    """The logarithm of an exponential variate over the weight: the smallest wins, as often as weighted."""
     chance = max(fraction("revision", seed, row_key, revision.tag), 2.0**-54)
     return log(-log1p(-chance)) - log(revision.weight)

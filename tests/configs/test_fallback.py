@@ -1,6 +1,6 @@
 """When rows go to their fallback, as files say it."""
 
-# ruff: noqa: E501  a message is asserted as it is printed, in one line
+# ruff: noqa: E501, ISC004  a message is asserted as it is printed, in one line
 import pytest
 
 from tasks_lib.configs import ConfigError, check_columns, load_job, load_task
@@ -96,9 +96,9 @@ def test_off_is_no_switch(project, told):
             ],
         ),
         (
-            "task: s\nrevisions:\n  - {user_prompt: '{{text}}', model: 'openai:a', fallback: ['openai:b']}\n"
+            "task: s\nrevisions:\n  - {user_prompt: '{{text}}', model: 'openai:a', fallback: ['openai:b'], weight: 0.5}\n"
             "  - {user_prompt: '{{text}}', model: 'openai:a', weight: 0}\n"
-            "  - {user_prompt: '{{text}}', model: 'openai:b'}\n",
+            "  - {user_prompt: '{{text}}', model: 'openai:b', weight: 0.5}\n",
             "use_fallback_model: {column: label}\n",
             [
                 "configs/jobs/job.yaml:3:21: use_fallback_model needs a fallback, and revision 'v3' has none. Give it one: fallback: [provider:name] in configs/tasks/task.yaml:5."

@@ -94,7 +94,7 @@ FILE = "configs/jobs/job.yaml"
         (JOB + "inputs: {txt: text}\n", [":3:10: the task has no placeholder {{txt}}. Did you mean 'text'?"]),
         (JOB + "inputs: {text: [a]}\n", [":3:16: inputs.text must be text, not a list"]),
         (JOB + "inputs: {text: }\n", [":3:15: inputs.text must be text, not nothing"]),
-        (JOB + "revision: v2\n", [":3:11: the task has no revision 'v2'. The revisions are v1."]),
+        (JOB + "revision_tag: v2\n", [":3:15: the task has no revision tagged 'v2'. The tags are v1."]),
         (
             JOB + "output: out.xlsx\n",
             [
@@ -221,8 +221,8 @@ def test_a_placeholder_of_the_system_prompt_is_told_there(project: Project) -> N
     """In whichever revision it first stands."""
     project.write(
         "configs/tasks/task.yaml",
-        'revisions:\n  - {user_prompt: "{{id}}", model: "openai:a"}\n'
-        '  - user_prompt: "{{id}}"\n    system_prompt: "On {{topic}}."\n    model: openai:a\n',
+        'revisions:\n  - {user_prompt: "{{id}}", model: "openai:a", weight: 1}\n'
+        '  - user_prompt: "{{id}}"\n    system_prompt: "On {{topic}}."\n    model: openai:a\n    weight: 0\n',
     )
     with pytest.raises(ConfigError) as caught:
         check_columns(project.job, ["id"])

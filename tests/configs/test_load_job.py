@@ -7,11 +7,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tasks_lib.configs import ConfigError, load_job, load_task
+from tasks_lib.configs import ConfigError, ConfigWarning, load_job, load_task
 from tasks_lib.domain.assignment import Assignment
+from tasks_lib.domain.csv_columns import ColumnType, CsvColumn
 from tasks_lib.domain.job import Destination, Limits, Source
 from tasks_lib.domain.labels import Labels
-from tasks_lib.domain.output import Modality
+from tasks_lib.domain.output import Modality, Output
+from tasks_lib.domain.output_format import schema_of_format
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import Model, ModelChoice
 from tasks_lib.domain.template import Template
@@ -231,6 +233,57 @@ def test_output_may_be_a_modality(project: Project) -> None:
     assert load_task(project.task).output.modality is Modality.TEXT
 
 
+@pytest.mark.parametrize("modality", Modality)
+def test_every_modality_can_be_asked_for(project: Project, modality: Modality) -> None:
+    """R19: json, text, csv, image, audio and pdf are written by their names."""
+    project.write("configs/tasks/task.yaml", TASK + f"output: {modality.value}\n")
+    assert load_task(project.task).output == Output.of(modality)
+
+
+def test_an_output_format_is_a_schema_in_short(project: Project) -> None:
+    """R20: fields and their types in a task file are what the schema of a closed object would be."""
+    fields = {"mood": {"type": "str", "options": ["good", "bad"]}, "score": "int"}
+    project.write("configs/tasks/task.yaml", TASK + f"output: {{output_format: {json.dumps(fields)}}}\n")
+    assert load_task(project.task).output == Output.of(Modality.JSON, schema_of_format(fields))
+
+
+def test_csv_has_columns_in_the_order_of_the_file(project: Project) -> None:
+    """A column is a type, or a mapping of type, nullable and description; bounds and coercion stand beside."""
+    output = (
+        "{modality: csv, columns: {b: str, a: {type: int, nullable: true, description: years}, d: date}, "
+    )
+    project.write(
+        "configs/tasks/task.yaml", TASK + f"output: {output} min_rows: 1, max_rows: 9, coerce: false}}\n"
+    )
+    columns = [
+        CsvColumn(name="b"),
+        CsvColumn(name="a", type=ColumnType.INTEGER, nullable=True, description="years"),
+        CsvColumn(name="d", type=ColumnType.DATE),
+    ]
+    assert load_task(project.task).output == Output.of(
+        Modality.CSV, columns=columns, min_rows=1, max_rows=9, coerce=False
+    )
+    definition = load_job(project.job).definition
+    assert definition is not None
+    assert [column["name"] for column in definition["task"]["output"]["columns"]] == ["b", "a", "d"]
+
+
+def test_a_picture_may_be_asked_for_as_a_file_type(project: Project) -> None:
+    """What the file is to be goes with the output."""
+    project.write("configs/tasks/task.yaml", TASK + "output: {modality: image, file_type: jpeg}\n")
+    assert load_task(project.task).output == Output.of(Modality.IMAGE, file_type="jpeg")
+
+
+def test_a_schema_that_many_refuse_is_told(project: Project) -> None:
+    """A root that is no object can be used where the provider takes it, and is told to be refused by others."""
+    project.write(
+        "configs/tasks/task.yaml", TASK + "output: {schema: {type: array, items: {type: string}}}\n"
+    )
+    with pytest.warns(ConfigWarning, match="the schema's root is not an object"):
+        output = load_task(project.task).output
+    assert output.schema == {"type": "array", "items": {"type": "string"}}
+
+
 def test_the_definition_is_the_whole_job_as_json(project: Project) -> None:
     """The ledger keeps what was effective, defaults, prompts and schema included."""
     project.write("configs/jobs/job.yaml", FULL)
@@ -248,7 +301,8 @@ def test_the_definition_is_the_whole_job_as_json(project: Project) -> None:
     assert set(definition) == {
         "job", "task", "source", "inputs", "reporting_group", "reference", "context_id", "metadata", "user",
         "carry", "credits_per_dollar", "webhook", "limits",
-        "retries", "ledger", "output", "expected", "revision", "seed", "identical_rows",
+        "retries", "ledger", "output", "expected", "revision_id", "revision_tag",
+        "compare", "seed", "identical_rows",
         "workers", "serve", "use_fallback_model",
     }  # fmt: skip
 

@@ -100,7 +100,7 @@ def test_null_takes_away(project: Project) -> None:
             "Let it end in .csv, .parquet, .jsonl or .duckdb, or say output.format."
         ]),
         ({"reporting_group": "x" * 65}, ["--reporting-group: reporting_group has 65 characters, 64 are allowed"]),
-        ({"revision": "v9"}, ["--set revision: the task has no revision 'v9'. The revisions are v1."]),
+        ({"revision_tag": "v9"}, ["--revision-tag: the task has no revision tagged 'v9'. The tags are v1."]),
         ({"task": "none.yaml"}, ["--set task: there is no task file none.yaml"]),
         ({"providers": "none.yaml"}, ["--set providers: there is no providers file none.yaml"]),
     ],
