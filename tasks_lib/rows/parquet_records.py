@@ -8,8 +8,17 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from tasks_lib.rows.errors import SourceError
-from tasks_lib.rows.records import ArrowChunk, Unchanged, arrow_chunks, bare, prove_valid, rows_by_number
+from tasks_lib.rows.records import (
+    ArrowChunk,
+    Unchanged,
+    arrow_chunks,
+    bare,
+    prove_valid,
+    rows_by_number,
+    within_memory,
+)
 from tasks_lib.rows.text_stream import cannot_read
+from tasks_lib.rows.values import is_binary
 
 _PAGES = 1 << 20  # bytes read at a time of each column, so that a row group is never whole in memory
 
@@ -30,6 +39,7 @@ class ParquetRecords:
             with closing(self._open()) as file:
                 self.schema = bare(file.schema_arrow)
                 self._rows = file.metadata.num_rows
+                self._sizes = _sizes(file.metadata)
         except (OSError, UnicodeError, pa.ArrowException) as error:
             raise self._fault(error) from error
 
@@ -46,6 +56,13 @@ class ParquetRecords:
     def chunks(self, *, size: int, columns: Sequence[str] | None) -> Iterator[ArrowChunk]:
         """The rows; see `Records.chunks`."""
         self._unchanged.prove()
+        names = set(self.schema.names if columns is None else columns)
+        files = sum(
+            self._sizes.get(field.name, 0)
+            for field in self.schema
+            if field.name in names and is_binary(field.type)
+        )
+        size = within_memory(size, bytes_a_row=files / max(1, self._rows))
         yield from arrow_chunks(self._batches(size, columns), size=size)
         self._unchanged.prove()
 
@@ -76,3 +93,15 @@ class ParquetRecords:
         return SourceError(
             f"{self._path}: not a whole Parquet file ({reason}); was it cut short in writing or copying?"
         )
+
+
+def _sizes(metadata: parquet.FileMetaData) -> Mapping[str, int]:
+    """Bytes of each column before it was packed."""
+    sizes: dict[str, int] = {}
+    for group in range(metadata.num_row_groups):
+        for at in range(metadata.num_columns):
+            column = metadata.row_group(group).column(at)
+            path = column.path_in_schema
+            for name in {path, path.partition(".")[0]}:  # a part of a struct, or a name with a dot in it
+                sizes[name] = sizes.get(name, 0) + column.total_uncompressed_size
+    return sizes

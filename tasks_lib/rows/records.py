@@ -110,6 +110,17 @@ def arrow_chunks(batches: Iterable[pa.RecordBatch], *, size: int) -> Iterator[Ar
             yield ArrowChunk(batch.slice(start, size))
 
 
+_FILE_BYTES = 16 << 20  # of the files of rows that are read together
+_LIKELY_FILE_BYTES = 1 << 20  # of a file about whose size nothing is known
+
+
+def within_memory(size: int, *, bytes_a_row: float | None) -> int:
+    """At most so many rows that their files stay within bounds; None: each may be large."""
+    if bytes_a_row == 0.0:
+        return size
+    return max(1, min(size, int(_FILE_BYTES // (bytes_a_row or _LIKELY_FILE_BYTES))))
+
+
 def bare(schema: pa.Schema) -> pa.Schema:
     """A schema without the metadata that writers leave in it (pandas' index, Parquet's field ids)."""
     return pa.schema([pa.field(field.name, field.type) for field in schema])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self, cast
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks_lib.domain.fingerprint import content_hash
+from tasks_lib.domain.fingerprint import JsonValue, content_hash
 from tasks_lib.domain.job import Source
 from tasks_lib.domain.row import Row
 from tasks_lib.domain.template import Template
@@ -25,7 +26,7 @@ from tasks_lib.rows.records import Chunk, Records, refuse_alike
 from tasks_lib.rows.scratch import open_scratch
 from tasks_lib.rows.seen import Duplicates, Repeats, Seen
 from tasks_lib.rows.table_records import QueryRecords, Table, TableRecords
-from tasks_lib.rows.values import Array, is_binary, text_of
+from tasks_lib.rows.values import Array, file_values, is_binary, is_file, text_of
 
 _FORMATS = {
     ".csv": "csv", ".tsv": "csv",
@@ -106,6 +107,7 @@ class OpenSource:
         self._key = key
         self._resources = resources
         self._binary = {field.name for field in records.schema if is_binary(field.type)}
+        self._files = {field.name for field in records.schema if is_file(field.type)}
         self._repeats: tuple[int | None, Repeats] | None = None  # the limit up to which they are known
 
     @property
@@ -140,14 +142,18 @@ class OpenSource:
         """Let go of what is held open; once is enough, twice does no harm."""
         self._resources.close()
 
-    def check(self, *, needed: Sequence[str], limit: int | None) -> Checked:
+    def check(self, *, needed: Sequence[str], limit: int | None, files: Sequence[str] = ()) -> Checked:
         """Prove, before any money is spent, that the first `limit` rows can be read and told apart.
+
+        The columns of `files` may hold bytes, as others that are `needed` may not.
 
         Raises:
             SourceError: with every place at fault, as far as a message can name them, and the remedy.
         """
         for name in needed if self._key is None else (*needed, self._key):
             self._check_column(name)
+        for name in files:
+            self._check_column(name, may_be_file=True)
         found = self._records.prove(limit=limit)
         if found == 0:
             raise SourceError(f"{self.description}: there are no rows")
@@ -196,7 +202,8 @@ class OpenSource:
     ) -> Iterator[list[Row]]:
         """The rows in their order, at most `size` at a time; numbers are those of the source, from 1.
 
-        Their values are of `columns`, or of all that JSON can say. That keys differ, `check` proves.
+        Their values are of `columns`, or of all that JSON can say. A column of bytes that is named has these
+        in `blobs`, and as its value `{sha256, size}` (and `filename`). That keys differ, `check` proves.
 
         Raises:
             SourceError: the source cannot be read (any more), or a row has no key.
@@ -225,7 +232,7 @@ class OpenSource:
         if columns is None:
             return tuple(name for name in self.columns if name not in self._binary)
         for name in columns:
-            self._check_column(name)
+            self._check_column(name, may_be_file=True)
         return tuple(columns)
 
     def _read(
@@ -244,7 +251,11 @@ class OpenSource:
                     at, nth = repeat
                     keys[at - number] += f"-{nth}"
                     repeat = next(repeats, None)
-            by_column = [chunk.values(name) for name in shown]
+            blobs = {name: file_values(_column(chunk, name)) for name in shown if name in self._files}
+            by_column = [
+                chunk.values(name) if name not in blobs else [told_of(*one) for one in blobs[name]]
+                for name in shown
+            ]
             values = [dict(zip(shown, each, strict=True)) for each in zip(*by_column, strict=True)]
             if not shown:
                 values = [{} for _ in keys]
@@ -252,6 +263,10 @@ class OpenSource:
                 Row(number=at, key=key, values=each)
                 for at, (key, each) in enumerate(zip(keys, values, strict=True), start=number)
             ]
+            for name, files in blobs.items():
+                for row, (content, _) in zip(rows, files, strict=True):
+                    if content is not None:
+                        row.blobs = {**row.blobs, name: content}
             yield rows, chunk
             number += chunk.size
 
@@ -276,10 +291,10 @@ class OpenSource:
             raise SourceError(f"{self.description}: row {first + at:,} has no {column!r}, which is its key")
         return present
 
-    def _check_column(self, name: str) -> None:
+    def _check_column(self, name: str, *, may_be_file: bool = False) -> None:
         if name not in self.columns:
             raise SourceError(f"{self.description}: {no_such_column(name, self.columns)}")
-        if name in self._binary:
+        if name in self._binary and not (may_be_file and name in self._files):
             raise SourceError(
                 f"{self.description}: column {name!r} is binary ({self.schema.field(name).type}), "
                 "which no prompt, label or key can show; use another column, or encode it in source.query"
@@ -362,6 +377,21 @@ class OpenSource:
             if found
         ]
         raise SourceError(f"{self.description}: {'; '.join(told)}; shorten the values or the template")
+
+
+def told_of(content: bytes | None, name: str | None) -> JsonValue:
+    """What stands in the place of a file's bytes where JSON is wanted: enough to tell it from any other.
+
+    A name without bytes is a path, as those have it who write files of their own into a table.
+    """
+    if content is None:
+        return name
+    told: dict[str, JsonValue] = {"sha256": sha256(content).hexdigest(), "size": len(content)}
+    return told | {"filename": name} if name else told
+
+
+def _column(chunk: Chunk, name: str) -> Array:
+    return chunk.batch().column(name)
 
 
 def _lengths(texts: Array) -> NDArray[np.int64]:

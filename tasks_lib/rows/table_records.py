@@ -9,8 +9,16 @@ import pyarrow as pa
 
 from tasks_lib.rows.errors import SourceError
 from tasks_lib.rows.json_types import JSON
-from tasks_lib.rows.records import ArrowChunk, arrow_chunks, bare, prove_valid, refuse_alike, rows_by_number
-from tasks_lib.rows.values import Array
+from tasks_lib.rows.records import (
+    ArrowChunk,
+    arrow_chunks,
+    bare,
+    prove_valid,
+    refuse_alike,
+    rows_by_number,
+    within_memory,
+)
+from tasks_lib.rows.values import Array, is_binary
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second and 40 MB; who brings a DataFrame has it already
@@ -61,7 +69,9 @@ class TableRecords:
 
     def chunks(self, *, size: int, columns: Sequence[str] | None) -> Iterator[ArrowChunk]:
         """The rows; see `Records.chunks`."""
-        del columns  # all are in memory anyway
+        del columns  # all are in memory anyway; but rows hold a copy of their files
+        files = sum(self._table.column(name).nbytes for name in _files_of(self.schema))
+        size = within_memory(size, bytes_a_row=files / max(1, self._table.num_rows))
         yield from arrow_chunks(self._table.to_batches(max_chunksize=size), size=size)
 
     def places(self, numbers: Iterable[int]) -> Mapping[int, str]:
@@ -101,6 +111,8 @@ class QueryRecords:
     def chunks(self, *, size: int, columns: Sequence[str] | None) -> Iterator[ArrowChunk]:
         """The rows; see `Records.chunks`."""
         wanted = self.schema.names if columns is None else list(columns) or self.schema.names[:1]
+        if any(name in wanted for name in _files_of(self.schema)):
+            size = within_memory(size, bytes_a_row=None)
         cursor = self._stored_answer().cursor()
         try:
             answer = cursor.table("rowmill_answer").project(", ".join(_quoted(name) for name in wanted))
@@ -151,6 +163,10 @@ class QueryRecords:
         """The array, marked as JSON where DuckDB gives it as text only."""
         of = self.schema.field(name).type
         return pa.ExtensionArray.from_storage(of, array) if isinstance(of, pa.JsonType) else array
+
+
+def _files_of(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if is_binary(field.type)]
 
 
 def _quoted(name: str) -> str:

@@ -220,8 +220,8 @@ def test_binary_columns(tmp_path):
         for name in ("raw", "deep"):
             with pytest.raises(SourceError, match=f"column '{name}' is binary"):
                 check(opened, needed=(name,))
-            with pytest.raises(SourceError, match=f"column '{name}' is binary"):
-                rows_of(opened, columns=(name,))
+        with pytest.raises(SourceError, match="column 'deep' is binary"):
+            rows_of(opened, columns=("deep",))
     with (
         open_source(Source(path=path, key="raw")) as opened,
         pytest.raises(SourceError, match="'raw' is binary"),
