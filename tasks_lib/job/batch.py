@@ -30,6 +30,7 @@ from tasks_lib.job.causes import first_cause, is_all, sole_cause
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.export import bring_up_to_date
+from tasks_lib.job.kept_files import keep_of, keeping_files
 from tasks_lib.job.reach import reachable
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.steering import CrewHere, Steering
@@ -199,7 +200,10 @@ class Batch:
     ) -> Summary:
         self._begin(rows)
         try:
-            with rows_under_way(self._ledger, batch_id=self.id) as under_way:
+            with (
+                keeping_files(self._setup, ledger=self._ledger, batch_id=self.id),
+                rows_under_way(self._ledger, batch_id=self.id) as under_way,
+            ):
                 await self._run_rows(fetch, transport, UnderWayWatch(under_way, self.suspects))
         except BaseException as error:
             cause = sole_cause(error)
@@ -290,6 +294,7 @@ class Batch:
             money=self._money,
             joins=self._setup.job.identical_rows == "once",
             watch=watch,
+            keep=keep_of(self._setup, self.stop),
             clock=monotonic,
         )
 

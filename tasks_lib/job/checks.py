@@ -8,6 +8,7 @@ from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, Labels
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.planner import Planner
 from tasks_lib.domain.template import Template
+from tasks_lib.job.kept_files import check_files
 from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.job.webhook import webhook_secret
 from tasks_lib.local import local_model
@@ -31,6 +32,7 @@ def check_before_rows(setup: Setup) -> None:
         setup.job.ledger.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Mistake(f"{setup.job.ledger}: its folder cannot be made: {error.strerror}") from error
+    check_files(setup)
     if setup.job.output is not None:
         check_output(setup.job.output)
 

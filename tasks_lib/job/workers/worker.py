@@ -26,6 +26,7 @@ from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import Part, group_rows, limits_for, open_accounts, rows_at_once
 from tasks_lib.job.causes import is_all
 from tasks_lib.job.counted import Counted
+from tasks_lib.job.kept_files import keep_of
 from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.spared import spare_pandas
 from tasks_lib.job.steering import account_now
@@ -139,6 +140,7 @@ class Worker:
                     money=lease,
                     joins=self._setup.job.identical_rows == "once",
                     watch=UnderWayWatch(under_way, Suspects(self._stop)),
+                    keep=keep_of(self._setup, self._stop),
                     clock=monotonic,
                 )
                 for account in accounts.values():

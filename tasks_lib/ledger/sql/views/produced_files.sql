@@ -8,6 +8,7 @@ select
     r.id as task_run_id,
     r.row_key,
     r.row_number,
+    r.revision_tag,
     r.reporting_group,
     r.reference,
     r.model,
