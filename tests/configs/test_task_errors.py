@@ -13,6 +13,7 @@ revisions:
   - user_prompt: "{{text}}!"
     model: openai:b
 """
+WEIGHED = TWO.replace("    model: openai:a", "    weight: 1\n    model: openai:a")
 
 
 @pytest.mark.parametrize(
@@ -72,21 +73,75 @@ revisions:
         (TASK + "parameters: {max_tokens: 0}\n", [":4:26: max_tokens must be a whole number of at least 1"]),
         (TASK + "parameters: {max_tokens: '9'}\n", [":4:26: max_tokens must be a whole number of at least 1"]),
         (TASK + "parameters: 7\n", [":4:13: parameters must be a mapping (key: value), not 7"]),
-        *(
-            (
-                TASK + f"output: {{modality: {modality}}}\n",
-                [
-                    f":4:20: output.modality is '{modality}', which is not supported by this version: "
-                    "it knows json and text"
-                ],
-            )
-            for modality in ("image", "audio", "pdf", "csv")
+        (
+            TASK + "output: {modality: jsn}\n",
+            [":4:20: output.modality must be json, text, csv, image, audio or pdf, not 'jsn'"],
+        ),
+        (TASK + "output: jsn\n", [":4:9: output must be json, text, csv, image, audio or pdf, not 'jsn'"]),
+        (
+            TASK + "output: {modality: csv, output_format: {a: str}, coerce: false}\n",
+            [":4:25: output.output_format is for json, and the modality is csv. "
+             "Leave it out, or change the modality."],
         ),
         (
-            TASK + "output: image\n",
-            [":4:9: output is 'image', which is not supported by this version: it knows json and text"],
+            TASK + "output: {columns: {a: str}, file_type: png, min_rows: 1, max_rows: 2}\n",
+            [
+                f":4:{column}: output.{key} is for {of}, and the modality is json. "
+                "Leave it out, or change the modality."
+                for key, column, of in (
+                    ("columns", 10, "csv"),
+                    ("min_rows", 45, "csv"),
+                    ("max_rows", 58, "csv"),
+                    ("file_type", 29, "image and audio"),
+                )
+            ],
         ),
-        (TASK + "output: {modality: jsn}\n", [":4:20: output.modality must be json or text, not 'jsn'"]),
+        (
+            TASK + "output: {schema: {}, output_format: {a: str}}\n",
+            [":4:22: output.output_format stands beside output.schema. Write one of the two."],
+        ),
+        (TASK + "output: {output_format: {}}\n", [":4:25: output.output_format must have at least one field"]),
+        (
+            TASK + "output:\n  output_format:\n    a: str\n    b: {type: text}\n    c d: int\n",
+            [
+                ":7:15: output.output_format.b.type must be one of str, string, int, integer, number, float, bool, "
+                "boolean, list, array, object, not 'text'",
+                ":8:10: output.output_format.c d must be named with 1 to 64 of a-z, A-Z, 0-9, '_', '.' and '-'",
+            ],
+        ),
+        (
+            TASK + "output: {modality: csv, columns: {a: txt}}\n",
+            [
+                ":4:38: output.columns.a must be str, string, int, integer, float, number, bool, boolean, date or "
+                "datetime, not 'txt'"
+            ],
+        ),
+        (
+            TASK + "output: {modality: csv, columns: {a: {typ: str}}}\n",
+            [":4:39: unknown key 'typ' in output.columns.a. Did you mean 'type'?"],
+        ),
+        (
+            TASK + 'output: {modality: csv, columns: {" a": str}}\n',
+            [":4:35: the column ' a' cannot stand in a header"],
+        ),
+        (TASK + "output: {modality: csv, columns: [a]}\n", [":4:34: output.columns must be a mapping (key: value), not a list"]),
+        (
+            TASK + "output: {modality: csv, min_rows: 3, max_rows: 2}\n",
+            [":4:48: output.max_rows is 2, and output.min_rows is 3"],
+        ),
+        (
+            TASK + "output: {modality: image, file_type: pgn}\n",
+            [":4:38: output.file_type cannot be 'pgn' for image. Did you mean 'png'?"],
+        ),
+        (
+            TASK + "output: {modality: audio, file_type: png}\n",
+            [":4:38: output.file_type cannot be 'png' for audio. The types are wav, mp3, opus, aac, flac."],
+        ),
+        (
+            TASK + "output: {modality: pdf, file_type: pdf}\n",
+            [":4:25: output.file_type is for image and audio, and the modality is pdf. "
+             "Leave it out, or change the modality."],
+        ),
         (
             TASK + "output: {schema: {type: objec}}\n",
             [
@@ -98,7 +153,7 @@ revisions:
         (TASK + "output: {schema: none.json}\n", [":4:18: there is no schema file configs/tasks/none.json"]),
         (
             TASK + "output: {modality: text, schema: {}}\n",
-            [":4:34: output.schema is not wanted: an output of modality text has no schema"],
+            [":4:26: output.schema is for json, and the modality is text. Leave it out, or change the modality."],
         ),
         (
             TASK + "output:\n  schema:\n    properties:\n      a:\n        $ref: file:///etc/hostname\n",
@@ -156,7 +211,7 @@ def test_a_schema_file_that_is_none_is_told_with_its_own_place(
     ("text", "message"),
     [
         (
-            TWO + "    weight: 3\n",
+            WEIGHED + "    weight: 3\n",
             ":2:3: the weights add up to 4, not to 1: as shares of their sum they mean v1 25.0%, v2 75.0%",
         ),
         (
@@ -177,11 +232,11 @@ def test_what_is_perhaps_not_meant_is_a_warning(project: Project, text: str, mes
     assert [str(warning.message).replace(f"{project.folder}/", "") for warning in told] == [FILE + message]
 
 
-@pytest.mark.parametrize("weights", [("0.5", "0.5"), ("70", "30"), (None, None), ("1", "0")])
-def test_weights_that_are_shares_or_not_given_are_no_doubt(
+@pytest.mark.parametrize("weights", [("0.5", "0.5"), ("70", "30"), (None, "0"), ("1", "0")])
+def test_weights_that_are_shares_are_no_doubt(
     project: Project, weights: tuple[str | None, str | None]
 ) -> None:
-    """Weights that add up to 1 or 100, and none at all, need no warning (which would fail this test)."""
+    """Weights that add up to 1 or 100, and none beside 0, need no warning (which would fail this test)."""
     lines = [f"    weight: {weight}\n" if weight else "" for weight in weights]
     head, second = TWO.replace("    model: openai:a\n", "    model: openai:a\n" + lines[0]), lines[1]
     project.write(FILE, head + second)
