@@ -8,6 +8,7 @@ from typing import Final
 from tasks_lib.domain.failure import FailureKind
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.job import Destination, Job, Limits, Source, Webhook
+from tasks_lib.domain.output import Output
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import ModelChoice, Revision, Task
 from tasks_lib.domain.template import Template
@@ -60,8 +61,28 @@ def _task(task: Task) -> Mapping[str, JsonValue]:
     return {
         "task": task.name,
         "description": task.description,
-        "output": {"modality": task.output.modality.value, "schema": task.output.schema},
+        "output": _output(task.output),
         "revisions": [_revision(revision) for revision in task.revisions],
+    }
+
+
+def _output(output: Output) -> Mapping[str, JsonValue]:
+    return {
+        "modality": output.modality.value,
+        "schema": output.schema,
+        "columns": [
+            {
+                "name": column.name,
+                "type": column.type.value,
+                "nullable": column.nullable,
+                "description": column.description,
+            }
+            for column in output.columns
+        ],
+        "min_rows": output.min_rows,
+        "max_rows": output.max_rows,
+        "file_type": output.file_type,
+        "coerce": output.coerce,
     }
 
 

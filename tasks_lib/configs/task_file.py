@@ -1,26 +1,15 @@
 """What a task file may say."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from tasks_lib.configs.fields import MAPPING, TEXT, Keys, Name, Parameters, Text, kind_of
+from tasks_lib.configs.output_file import ModalityName, OutputFile
 from tasks_lib.domain.failure import ANY_FAILURE, Budget, FailureKind
 from tasks_lib.domain.task import Model
-
-_LATER = ("image", "audio", "pdf", "csv")
-
-
-def _supported(value: object) -> object:
-    if value in _LATER:
-        raise PydanticCustomError(
-            "modality",
-            "is '{modality}', which is not supported by this version: it knows json and text",
-            {"modality": value},
-        )
-    return value
 
 
 def _model(value: str) -> str:
@@ -36,24 +25,6 @@ def _model(value: str) -> str:
 ModelName = Annotated[
     str, AfterValidator(_model), WithJsonSchema({"type": "string", "pattern": "^[^:]+:.+$"})
 ]
-
-
-class OutputFile(Keys):
-    """What must come back."""
-
-    modality: Annotated[Literal["json", "text"], BeforeValidator(_supported)] = Field(
-        default="json", description="The form of an answer: json (the default) or text"
-    )
-    answer_schema: (
-        Annotated[
-            Annotated[Text, Tag(TEXT)] | Annotated[dict[str, Any], Tag(MAPPING)], Discriminator(kind_of)
-        ]
-        | None
-    ) = Field(
-        default=None,
-        alias="schema",
-        description="The JSON Schema that each answer must meet, or the path of a .json file that holds it",
-    )
 
 
 class FallbackFile(Keys):
@@ -127,8 +98,7 @@ class TaskFile(_Asking):
     )
     description: str | None = Field(default=None, description="For people")
     output: Annotated[
-        Annotated[OutputFile, Tag(MAPPING)]
-        | Annotated[Literal["json", "text"], BeforeValidator(_supported), Tag(TEXT)],
+        Annotated[OutputFile, Tag(MAPPING)] | Annotated[ModalityName, Tag(TEXT)],
         Discriminator(kind_of),
     ] = Field(
         default_factory=OutputFile, description="What must come back: a modality, or modality and schema"

@@ -1,6 +1,5 @@
 """A task file as a task."""
 
-import json
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -8,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from tasks_lib.configs.document import DEEPEST, Document, Trail, read_document
-from tasks_lib.configs.paths import path_from, shown
+from tasks_lib.configs.document import Document, Trail, read_document
+from tasks_lib.configs.outputs import output_doubts, output_told
 from tasks_lib.configs.problems import ConfigError, ConfigWarning, Problem, did_you_mean, quoted
 from tasks_lib.configs.providers import provider_names
 from tasks_lib.configs.task_file import (
@@ -20,9 +19,8 @@ from tasks_lib.configs.task_file import (
     failures_named,
     output_of,
 )
-from tasks_lib.configs.validation import name_of, validated
-from tasks_lib.domain.fingerprint import JsonValue
-from tasks_lib.domain.output import Modality, Output
+from tasks_lib.configs.validation import validated
+from tasks_lib.domain.output import Output
 from tasks_lib.domain.task import Model, ModelChoice, Revision, Task, fingerprint_of
 from tasks_lib.domain.template import Template
 
@@ -247,101 +245,16 @@ def _revision(file: RevisionFile, *, tag: str, output: Output) -> Revision:
 
 
 def _output(document: Document, file: TaskFile, problems: list[Problem]) -> Output:
-    """What must come back; if its schema is none, that is added to the problems."""
-    told = output_of(file)
-    schema_at: Trail = ("output", "schema")
+    """What must come back; what is wrong with it is added to the problems."""
     try:
-        schema = _schema(document, told.answer_schema)
-        return Output.of(Modality(told.modality), schema)
+        return output_told(document, output_of(file))
     except ConfigError as error:
         problems.extend(error.problems)
-    except ValueError as error:
-        problems.append(document.problem(schema_at, f"output.schema is {_without_article(error)}"))
     return Output()
 
 
-def _without_article(error: ValueError) -> str:
-    text = str(error)
-    return text if text.startswith("not ") else f"not wanted: {text}"
-
-
-def _schema(document: Document, told: str | Mapping[str, Any] | None) -> Mapping[str, JsonValue] | None:
-    if told is None:
-        return None
-    trail: Trail = ("output", "schema")
-    if isinstance(told, str):
-        path = path_from(document.place(trail).folder, told)
-        if not path.is_file():
-            raise ConfigError([document.problem(trail, f"there is no schema file {shown(path)}")])
-        schema = _read_schema(path)
-    else:
-        schema = told
-    for reference_at, reference in _references(schema, ()):
-        if not reference.startswith("#"):
-            within = name_of((*trail, *reference_at))
-            raise ConfigError(
-                [
-                    document.problem(
-                        (*trail, *reference_at),
-                        f"{within} points out of the schema, and nothing is fetched",
-                        "Put what it means into $defs.",
-                    )
-                ]
-            )
-    return schema
-
-
-def _references(schema: object, trail: Trail) -> Iterator[tuple[Trail, str]]:
-    if isinstance(schema, Mapping):
-        for key, value in schema.items():
-            if key in ("$ref", "$dynamicRef", "$recursiveRef") and isinstance(value, str):
-                yield (*trail, key), value
-            else:
-                yield from _references(value, (*trail, key))
-    elif isinstance(schema, list):
-        for index, value in enumerate(schema):
-            yield from _references(value, (*trail, index))
-
-
-def _read_schema(path: Path) -> Mapping[str, JsonValue]:
-    name = shown(path)
-    try:
-        value = json.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(
-            [Problem(file=name, message=f"the file cannot be read ({error.strerror})")]
-        ) from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            [
-                Problem(
-                    file=name, line=error.lineno, column=error.colno, message=f"this is not JSON: {error.msg}"
-                )
-            ]
-        ) from None
-    except (UnicodeDecodeError, RecursionError):
-        raise ConfigError([Problem(file=name, message="this is not JSON in UTF-8")]) from None
-    if not isinstance(value, dict):
-        raise ConfigError([Problem(file=name, line=1, column=1, message="a schema must be a JSON object")])
-    if _is_deeper(value, levels=DEEPEST):
-        raise ConfigError([Problem(file=name, message=f"more than {DEEPEST} levels")])
-    return value
-
-
-def _is_deeper(value: object, *, levels: int) -> bool:
-    """Whether a JSON value has more levels than that."""
-    here = [value]
-    for _ in range(levels + 1):
-        here = [
-            item
-            for collection in here
-            if isinstance(collection, (dict, list))
-            for item in (collection.values() if isinstance(collection, dict) else collection)
-        ]
-    return bool(here)
-
-
 def _doubts(document: Document, file: TaskFile, task: Task) -> Iterator[Problem]:
+    yield from output_doubts(document, task.output)
     for index, revision in enumerate(task.revisions):
         if not revision.names:
             at = (*_base(file, index), "user_prompt")

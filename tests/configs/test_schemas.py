@@ -110,7 +110,7 @@ def test_what_can_be_loaded_meets_the_schema(kind: str, text: str) -> None:
         ("job", JOB + "source_: {path: x}\n"),
         ("task", TASK + "revisions: [{user_prompt: x}]\n"),
         ("task", TASK.replace("openai:", "")),
-        ("task", TASK + "output: {modality: image}\n"),
+        ("task", TASK + "output: {modality: video}\n"),
         ("providers", "openai: {ke: x}\n"),
         ("providers", "openai: {key: sk-abc}\n"),
         ("providers", "two words: {}\n"),
