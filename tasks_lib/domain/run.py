@@ -45,6 +45,11 @@ class Attempt:
     http_status: int | None = None
     request_id: str | None = None
 
+    @property
+    def is_call(self) -> bool:
+        """Whether the model was asked; one that is known to be down is only noted."""
+        return self.failure is None or self.failure.kind is not FailureKind.CIRCUIT_OPEN
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRun:
@@ -173,11 +178,14 @@ def run_data(
     input_tokens = output_tokens = cached_tokens = reasoning_tokens = 0
     worked = waited = 0.0
     possible = _NOTHING
+    calls = 0
     models: set[int] = set()
     for attempt in attempts:
         waited += attempt.waited
         worked += attempt.worked
-        models.add(attempt.position)
+        if attempt.is_call:
+            calls += 1
+            models.add(attempt.position)
         if attempt.estimated_cost is not None:
             possible += attempt.estimated_cost
         if attempt.usage is not None:
@@ -193,14 +201,14 @@ def run_data(
         cached_tokens=cached_tokens,
         reasoning_tokens=reasoning_tokens,
         total_tokens=input_tokens + output_tokens,
-        llm_call_timing=worked if attempts else None,
+        llm_call_timing=worked if calls else None,
         waited=waited,
         cost=cost,
         cost_source=_cost_source(attempts),
         possible_cost=possible,
         charged_credits=None if cost is None or credits_per_dollar is None else cost * credits_per_dollar,
         is_error=failure is not None,
-        llm_retries=len(attempts) - len(models),
+        llm_retries=calls - len(models),
         used_fallback_model=fell_back,
         fallback_trigger=("manual" if begin_at else "automatic") if fell_back else None,
         primary_failure_reason=_primary_failure(attempts) if fell_back else None,

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 
 import anyio
 
@@ -20,6 +21,8 @@ from tasks_lib.domain.run import Attempt
 from tasks_lib.domain.task import Model, ModelChoice
 from tasks_lib.domain.usage import Usage
 from tasks_lib.domain.worst import worst_cost
+from tasks_lib.engine.breaker import Entry
+from tasks_lib.engine.breakers import Breakers, ModelWatch
 from tasks_lib.engine.exchange import have
 from tasks_lib.engine.forecast import Forecast, Likely
 from tasks_lib.engine.gate import Gate
@@ -69,6 +72,13 @@ class _Leave:
     reserved: Reserved | None
 
 
+class _No(Enum):
+    """Why a call is not made."""
+
+    ENDED = "ended"  # the batch, or the money
+    MODEL_IS_DOWN = "model is down"  # and the row has another one to go to
+
+
 class Caller:
     """Makes calls: each within the money and through the gate of its model's account."""
 
@@ -96,6 +106,7 @@ class Caller:
         self._began = began
         self._keep = keep
         self._forecasts: dict[tuple[str, Model], Forecast] = {}
+        self.breakers = Breakers(clock=clock, now=now)
 
     async def make(self, plan: Plan, call: Call, attempts: list[Attempt]) -> bool:
         """Have one attempt and append it; False if the stop or the end of the money came before that."""
@@ -103,10 +114,18 @@ class Caller:
         account = self._accounts[choice.model.provider]
         messages = corrected(plan.messages, call.correction)
         decided = self._clock()
-        leave = await self._let_in(account.gate, plan, call, messages)
-        if leave is None:
+        watch = self.breakers.of(choice.model)
+        entry = watch.enter(plan, call.position, closed_for=account.gate.closed_for)
+        if entry is None:
+            attempts.append(watch.passed_by(call.position, waited=0.0))
+            return True
+        leave = await self._entered(account.gate, plan, call, messages, watch, entry)
+        if leave is _No.MODEL_IS_DOWN:
+            attempts.append(watch.passed_by(call.position, waited=self._clock() - decided))
+            return True
+        if leave is _No.ENDED:
             return False
-        if not attempts:
+        if not any(attempt.is_call for attempt in attempts):
             self._began(plan)
         began = self._clock()
         started_at = self._now()
@@ -128,6 +147,12 @@ class Caller:
         finally:
             worked = self._clock() - began
             account.gate.leave(leave.passed, outcome, worked=worked)
+            watch.ended(
+                entry,
+                outcome if isinstance(outcome, Failure) else None,
+                began=began,
+                closed_for=account.gate.closed_for,
+            )
             prices = self._prices_for(choice.model, outcome.usage)
             cost = self._cost(choice.model, outcome, prices)
             if leave.reserved is not None and self._money is not None:
@@ -158,8 +183,34 @@ class Caller:
             self._forecast(plan, choice.model).learn(messages, outcome.usage)
         return True
 
-    async def _let_in(self, gate: Gate, plan: Plan, call: Call, messages: Sequence[Message]) -> _Leave | None:
-        """Wait out the backoff, set the money aside, pass the gate; None if the call is not to be made."""
+    async def _entered(
+        self,
+        gate: Gate,
+        plan: Plan,
+        call: Call,
+        messages: Sequence[Message],
+        watch: ModelWatch,
+        entry: Entry,
+    ) -> _Leave | _No:
+        """Be let in, and leave the model's breaker as it was if that does not come about."""
+        leave: _Leave | _No = _No.ENDED
+        try:
+            leave = await self._let_in(gate, plan, call, messages, watch, entry)
+        finally:
+            if isinstance(leave, _No):
+                watch.breaker.give_back(entry)
+        return leave
+
+    async def _let_in(
+        self,
+        gate: Gate,
+        plan: Plan,
+        call: Call,
+        messages: Sequence[Message],
+        watch: ModelWatch,
+        entry: Entry,
+    ) -> _Leave | _No:
+        """Wait out the backoff, set the money aside, pass the gate."""
         choice = plan.models[call.position]
         likely = _UNASKED
         if gate.counts_tokens:
@@ -173,7 +224,7 @@ class Caller:
             passed = gate.enter_at_once(input_tokens=likely.input_tokens, output_tokens=likely.output_tokens)
             if passed is not None:
                 return _Leave(passed, None)
-        with self._stop.cuts_short():
+        with self._stop.cuts_short(), watch.cuts_short(entry, plan, call.position):
             if call.wait > 0:
                 with self._sleeping():
                     await anyio.sleep(call.wait)
@@ -184,15 +235,16 @@ class Caller:
                     )
                 except Spent as spent:
                     self._no_money(spent)
-                    return None
+                    return _No.ENDED
             passed = await gate.enter(input_tokens=likely.input_tokens, output_tokens=likely.output_tokens)
-        if passed is not None and not self._stop.called:
+        is_down = watch.turns_away(entry, plan, call.position)
+        if passed is not None and not (self._stop.called or is_down):
             return _Leave(passed, reserved)
         if passed is not None:
             gate.give_back(passed)
         if reserved is not None and self._money is not None:
             self._money.settle(reserved, _NOTHING)
-        return None
+        return _No.ENDED if self._stop.called else _No.MODEL_IS_DOWN
 
     def _no_money(self, spent: Spent) -> None:
         """End the batch; but where only one group's money is gone, the others go on."""

@@ -151,6 +151,12 @@ class Gate:
         return len(self._queue)
 
     @property
+    def closed_for(self) -> float:
+        """Seconds for which nobody is let in, since the provider asked for it."""
+        until = self._cells[CLOSED_UNTIL]
+        return max(0.0, until - self._clock()) if until else 0.0
+
+    @property
     def counts_tokens(self) -> bool:
         """Whether a forecast of tokens matters."""
         return (

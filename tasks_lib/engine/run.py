@@ -21,6 +21,7 @@ from tasks_lib.domain.pricing import PriceList
 from tasks_lib.domain.run import Attempt, Status, TaskRun, conclude, conclude_joined, conclude_stored
 from tasks_lib.domain.task import Model
 from tasks_lib.engine.attempt import Account, Caller, Keep, keep_nothing
+from tasks_lib.engine.breakers import Breakers
 from tasks_lib.engine.money import Purse
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.engine.watch import RowWatch, Unwatched
@@ -91,6 +92,11 @@ class Engine:
         self._awake = 0  # workers that are not waiting for a backoff or for another row's answer
         self._asleep = 0  # those that are
         self._spare: Callable[[], object] | None = None  # starts another worker
+
+    @property
+    def breakers(self) -> Breakers:
+        """Which models are up, and which were not."""
+        return self._caller.breakers
 
     @property
     def rows_under_way(self) -> int:
@@ -172,7 +178,7 @@ class Engine:
             if await self._try(complete, attempts):
                 cut_short = None
         finally:
-            if attempts or cut_short is None:
+            if cut_short is None or any(attempt.is_call for attempt in attempts):
                 with anyio.CancelScope(shield=True):  # what was paid for is told, whatever comes
                     await self._conclude(plan, attempts, created_at, cut_short, asking)
 

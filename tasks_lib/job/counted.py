@@ -43,7 +43,7 @@ class Counted:
             task_run.status,
             failure.kind if failure is not None else None,
             failure.reason if failure is not None else None,
-            len(task_run.attempts),
+            sum(attempt.is_call for attempt in task_run.attempts),
             data.llm_retries,
             data.input_tokens,
             data.output_tokens,

@@ -173,6 +173,8 @@ class Spans:
         if task_run.attempts:
             under = set_span_in_context(span, self._under)
             for attempt in task_run.attempts:
+                if not attempt.is_call:
+                    continue  # its model was known to be down
                 name, of_span, of_metrics = self._of_calls(plan, attempt)
                 call = self._tracer.start_span(
                     name,

@@ -22,11 +22,13 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks_lib.domain.assignment import NO_REVISION
 from tasks_lib.domain.files import FileFact
 from tasks_lib.domain.fingerprint import content_hash
 from tasks_lib.domain.labels import LONGEST_LABEL
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.run import Attempt, Status, TaskRun
+from tasks_lib.domain.task import Revision
 
 _TEXT, _WHOLE, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _COST, _PRICE, _TIME = pa.decimal128(24, 12), pa.decimal128(18, 6), pa.timestamp("us", tz="UTC")
@@ -173,8 +175,13 @@ def together(facts: Sequence[Facts]) -> Facts:
 def task_run_columns(task_runs: Sequence[TaskRun], *, revision_ids: Mapping[str, str]) -> pa.Table:
     """One row for each task run; `revision_ids` are by fingerprint."""
     return _table(
-        [_task_run(run, revision_ids[run.plan.revision.fingerprint]) for run in task_runs], TASK_RUNS
+        [_task_run(run, _revision_id(run.plan.revision, revision_ids)) for run in task_runs], TASK_RUNS
     )
+
+
+def _revision_id(revision: Revision, revision_ids: Mapping[str, str]) -> str:
+    """The id of a run's revision; that of no revision, where its row named one that there is not."""
+    return NO_REVISION if revision.fingerprint == NO_REVISION else revision_ids[revision.fingerprint]
 
 
 def attempt_columns(task_runs: Sequence[TaskRun]) -> pa.Table:
@@ -236,7 +243,8 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
     plan, data, answer, failure = run.plan, run.data, run.answer, run.failure
     group = reporting_group_of(run)
     # the sums of a run none of whose calls told its usage are unknown, not zero
-    told = not run.attempts or any(attempt.usage is not None for attempt in run.attempts)
+    calls = [attempt for attempt in run.attempts if attempt.is_call]
+    told = not calls or any(attempt.usage is not None for attempt in calls)
     return (
         plan.task_run_id,
         revision_id,

@@ -18,6 +18,7 @@ import anyio
 import httpx
 import orjson
 
+from tasks_lib.domain.failure import ANY_FAILURE
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.provider import Provider
 from tasks_lib.engine.attempt import Account
@@ -130,6 +131,7 @@ class World:
         self.money = Money(Sums(batch=most_cost, group=most_per_group)) if limited else None
         self.groups: dict[int, str] = {}
         self.same_as: dict[int, int] = {}
+        self.fallback_on = ANY_FAILURE
         self.asked = {"retries": retries, **({"output": output} if output else {}), **parameters}
         self.step = step or says()
         self.recording = recording
@@ -167,7 +169,7 @@ class World:
             if same_as is not None:  # this row asks what that one asks
                 other = plan(*self.models, number=same_as, **self.asked)
                 made = replace(made, input_hash=other.input_hash, messages=other.messages)
-            return replace(made, reporting_group=self.groups.get(number))
+            return replace(made, reporting_group=self.groups.get(number), fallback_on=self.fallback_on)
 
         engine = Engine(
             accounts={name: self._account(name) for name in {model.provider for model in self.models}},
@@ -178,6 +180,7 @@ class World:
             joins=self.joins,
             now=self.wall,
         )
+        self.breakers = engine.breakers
         async with anyio.create_task_group() as others:
             if stop_at is not None:
                 others.start_soon(self._call_stop, stop_at)
