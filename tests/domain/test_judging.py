@@ -1,13 +1,16 @@
 """Whether a reply is an answer."""
 
+import pickle
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks_lib.domain.csv_columns import CsvColumn
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.judging import judge
-from tasks_lib.domain.output import Answer, Finish, Modality, Output, Reply
+from tasks_lib.domain.output import Answer, Finish, Media, Modality, Output, Reply
 from tasks_lib.domain.usage import Usage
 from tests.domain.pieces import TEXT
 
@@ -193,3 +196,90 @@ def test_a_pattern_that_never_ends_is_given_up():
     """A regular expression that backtracks without end makes an invalid answer, and no endless loop."""
     output = Output.of(Modality.JSON, {"pattern": r"^(a|a)*\1$"})
     assert kind_of(judge(output, Reply(text=f'"{"a" * 40}!"'))) is FailureKind.INVALID_OUTPUT
+
+
+@pytest.mark.parametrize(
+    ("text", "document"),
+    [
+        ("# Title\n\nText.", "# Title\n\nText."),
+        ("```markdown\n# Title\n```\n", "# Title\n"),
+        ("```md\n# Title\n```", "# Title\n"),
+        ("```python\nx = 1\n```", "```python\nx = 1\n```"),
+    ],
+)
+def test_a_document_is_its_markdown(text, document):
+    """R19: of modality pdf the answer is Markdown, without a fence that only says that it is."""
+    assert judge(Output.of(Modality.PDF), Reply(text=text)) == Answer(value=document)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "```markdown\n\n```"])
+def test_an_empty_document_is_no_answer(text):
+    """R19: there must be something to print."""
+    assert kind_of(judge(Output.of(Modality.PDF), Reply(text=text))) is FailureKind.INVALID_OUTPUT
+
+
+@pytest.mark.parametrize("modality", [Modality.IMAGE, Modality.AUDIO])
+def test_a_picture_or_recording_is_its_bytes(modality):
+    """R19: of modality image or audio the answer is what was made; words beside it are no value."""
+    media = Media(content=b"\x89PNG", mime_type="image/png")
+    assert judge(Output.of(modality), Reply(text="Here you are", media=media)) == Answer(
+        value=None, media=media
+    )
+
+
+@pytest.mark.parametrize("modality", [Modality.IMAGE, Modality.AUDIO])
+@pytest.mark.parametrize("media", [None, Media(content=b"")])
+def test_no_bytes_are_no_picture_and_no_recording(modality, media):
+    """R19: a model that only talks is told so, with what it said; one that was cut is out of tokens."""
+    output = Output.of(modality)
+    verdict = judge(output, Reply(text="I could\nnot.", media=media))
+    assert kind_of(verdict) is FailureKind.INVALID_OUTPUT
+    assert verdict.message.endswith("came, but words: I could not.")
+    assert kind_of(judge(output, Reply(text="", media=media, finish=Finish.LENGTH))) is FailureKind.LENGTH
+
+
+@pytest.mark.parametrize("modality", Modality)
+def test_a_refusal_is_one_in_every_modality(modality):
+    """R19: whatever was asked for, a model that declines has declined."""
+    assert (
+        kind_of(judge(Output.of(modality), Reply(text="No.", finish=Finish.REFUSED))) is FailureKind.REFUSED
+    )
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        MOOD,
+        TEXT,
+        Output.of(Modality.JSON, {"type": "integer"}, coerce=False),
+        Output.of(Modality.CSV, columns=[CsvColumn(name="a", nullable=True)], min_rows=1, max_rows=3),
+        Output.of(Modality.IMAGE, file_type="png"),
+    ],
+)
+def test_an_output_goes_to_another_process_whole(output):
+    """What is sent to a worker judges there as it did here."""
+    sent = pickle.loads(pickle.dumps(output))
+    assert sent == output
+    reply = Reply(text='{"rows": [{"a": null}]}')
+    assert judge(sent, reply) == judge(output, reply)
+
+
+@pytest.mark.parametrize(
+    ("modality", "wrong"),
+    [
+        (Modality.CSV, {"schema": {}}),
+        (Modality.PDF, {"schema": {}}),
+        (Modality.JSON, {"columns": [CsvColumn(name="a")]}),
+        (Modality.TEXT, {"min_rows": 1}),
+        (Modality.JSON, {"max_rows": 1}),
+        (Modality.CSV, {"columns": [CsvColumn(name="a"), CsvColumn(name="a")]}),
+        (Modality.CSV, {"min_rows": 3, "max_rows": 2}),
+        (Modality.CSV, {"file_type": "png"}),
+        (Modality.IMAGE, {"file_type": "mp3"}),
+        (Modality.AUDIO, {"file_type": "jpeg"}),
+    ],
+)
+def test_what_does_not_go_together_is_no_output(modality, wrong):
+    """Columns are for CSV, schemas for JSON, file types for pictures and recordings."""
+    with pytest.raises(ValueError, match=r"has no|one name|at most"):
+        Output.of(modality, **wrong)
