@@ -5,6 +5,7 @@ What is told follows Standard Webhooks: `webhook-id`, `webhook-timestamp` and, w
 it by its id. What became of every notice stands in the ledger's table `notices`.
 """
 
+from base64 import b64decode
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -29,11 +30,8 @@ from tasks_lib.ledger import Facts, Ledger, NoticeFact
 
 BATCH_ENDED: Final = "batch.ended"
 TASK_RUN_ENDED: Final = "task_run.ended"
-_TRIES: Final = 6
-_FIRST_WAIT: Final = 1.0  # seconds; doubles
 _SENDERS: Final = 4
-_MOST_WAITING: Final = 64 << 20  # bytes of notices that wait; those beyond are not told, and that is told
-_GRACE: Final = 60.0  # seconds after the batch's end in which notices are still delivered
+_SHORTEST_KEY: Final = 16  # bytes; the standard asks for 24, and services are known that give fewer
 _TIMEOUT: Final = httpx.Timeout(10.0, connect=5.0)
 _GONE: Final = 410  # the receiver wants no more of them
 _NAMES: Final = (  # of a run's columns, which are told as they are
@@ -54,6 +52,16 @@ _NAMES: Final = (  # of a run's columns, which are told as they are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How much is done for a notice."""
+
+    tries: int = 6
+    first_wait: float = 1.0  # seconds after the first try; it doubles
+    most_waiting: int = 64 << 20  # bytes of notices that wait; those beyond are left out, which is told
+    grace: float = 60.0  # seconds after the batch's end in which notices are still delivered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
     """A notice, as it will be sent each time."""
 
@@ -67,7 +75,15 @@ class _Told:
 class Notices:
     """The notices of one batch, on their way."""
 
-    def __init__(self, webhook: Webhook, *, batch_id: str, ledger: Ledger, secret: Secret | None) -> None:
+    def __init__(
+        self,
+        webhook: Webhook,
+        *,
+        batch_id: str,
+        ledger: Ledger,
+        secret: Secret | None,
+        patience: Patience,
+    ) -> None:
         """Tell this address of this batch; signed, if there is a secret.
 
         Raises:
@@ -76,6 +92,7 @@ class Notices:
         self._webhook = webhook
         self._batch_id = batch_id
         self._ledger = ledger
+        self._patience = patience
         self._signature = _signer(webhook, secret)
         self._waiting: deque[_Told] = deque()
         self._bytes = 0
@@ -131,7 +148,7 @@ class Notices:
             return
         now = datetime.now(UTC)
         body = orjson.dumps({"type": kind, "timestamp": now.isoformat(), "data": data})
-        if self._bytes + len(body) > _MOST_WAITING and kind != BATCH_ENDED:
+        if self._bytes + len(body) > self._patience.most_waiting and kind != BATCH_ENDED:
             self._left_out += 1
             return
         self._bytes += len(body)
@@ -161,9 +178,10 @@ class Notices:
         error = ""
         tries = 0
         try:
-            while tries < _TRIES and not self._gone:
+            while tries < self._patience.tries and not self._gone:
                 if tries:
-                    await anyio.sleep(_FIRST_WAIT * 2 ** (tries - 1) * (0.5 + fraction(told.id, str(tries))))
+                    wait = self._patience.first_wait * 2 ** (tries - 1)
+                    await anyio.sleep(wait * (0.5 + fraction(told.id, str(tries))))
                 tries += 1
                 status, error = await self._try(told, client)
                 if not error:
@@ -218,6 +236,7 @@ async def telling(
     ledger: Ledger,
     warn: Callable[[str], None],
     transport: httpx.AsyncBaseTransport | None = None,
+    patience: Patience | None = None,
 ) -> AsyncIterator[Notices | None]:
     """The notices of a batch while it runs, and for a while after; None if nobody is to be told.
 
@@ -228,7 +247,10 @@ async def telling(
     if webhook is None:
         yield None
         return
-    notices = Notices(webhook, batch_id=batch_id, ledger=ledger, secret=webhook_secret(setup))
+    patience = patience or Patience()
+    notices = Notices(
+        webhook, batch_id=batch_id, ledger=ledger, secret=webhook_secret(setup), patience=patience
+    )
     ledger.listener = notices.heard
     try:
         async with (
@@ -240,7 +262,7 @@ async def telling(
                 yield notices
             finally:
                 notices.close()
-                beside.cancel_scope.deadline = anyio.current_time() + _GRACE
+                beside.cancel_scope.deadline = anyio.current_time() + patience.grace
     except BaseExceptionGroup as group:
         raise sole_cause(group) from None  # the batch's own; notices raise nothing
     finally:
@@ -281,11 +303,15 @@ def _signer(webhook: Webhook, secret: Secret | None) -> Callable[[_Told], dict[s
     signature: Signature | None = None
     if secret is not None:
         try:
-            signature = Signature(secret.reveal())
-        except Exception:  # noqa: BLE001  # of whatever sort, its words may hold the secret
+            key = b64decode(secret.reveal().removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if len(key) < _SHORTEST_KEY:
             raise Mistake(
-                f"what {webhook.secret} holds is no signing secret: whsec_ and then base64 is expected"
-            ) from None
+                f"what {webhook.secret} holds is no signing secret: whsec_ and then base64 of at least "
+                f"{_SHORTEST_KEY} bytes is expected"
+            )
+        signature = Signature(key)
 
     def headers(told: _Told) -> dict[str, str]:
         now = datetime.now(UTC)
