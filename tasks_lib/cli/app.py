@@ -838,6 +838,66 @@ def export(
 
 
 @app.command()
+def files(
+    *,
+    job: Annotated[
+        Path | None,
+        typer.Option("--job", metavar="JOB", help="Only what this job's rows are answered with now."),
+    ] = None,
+    ledger: WhichLedger = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", metavar="FOLDER", help="Copy them here, named by their rows.", show_default=False
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="TEMPLATE",
+            help="What a copy is called, such as '{{reporting_group}} {{row_key}}'.  "
+            "[dim]\\[default: {{row_key}}][/]",
+            show_default=False,
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", metavar="", help="Read each file and compare it with its hash.")
+    ] = False,
+    form: Format = None,
+    output: ToFile = None,
+) -> None:
+    """List the files that answers are: pictures, recordings, PDF, CSV.
+
+    They lie beside the ledger under names of their runs; --to copies
+    the latest of each row under a name that can be read. What is copied
+    is compared with the hash that the ledger has of it.
+
+    For example:
+
+      rowmill files
+      rowmill files --job configs/jobs/letters.yaml --to letters
+      rowmill files --check
+
+    Exit codes: 0 all is well, 1 a file is missing or was altered, 2 there
+    is no such job or ledger.
+    """
+    from tasks_lib.cli.files import show_files
+    from tasks_lib.cli.places import ledger_of
+
+    code = show_files(
+        ledger=ledger_of(named=ledger, job=job),
+        job=job,
+        folder=folder,
+        name=name,
+        check=check,
+        form=form,
+        file=output,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def schema(
     of: Annotated[
         SchemaOf,

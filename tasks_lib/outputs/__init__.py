@@ -3,7 +3,7 @@
 from tasks_lib.outputs.keep import Keeper
 from tasks_lib.outputs.leavings import sweep, writing
 from tasks_lib.outputs.needs import check_needs
-from tasks_lib.outputs.stock import State, Stocked, copied, state_of
+from tasks_lib.outputs.stock import State, Stocked, copied, path_of, state_of
 from tasks_lib.outputs.store import FilesError, FileStore
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Stocked",
     "check_needs",
     "copied",
+    "path_of",
     "state_of",
     "sweep",
     "writing",

@@ -67,13 +67,13 @@ class Keeper:
         warnings = (*answer.warnings, *warnings)
         if self._store is None:
             media = Media(content=content, mime_type=mime_type)
-            file = fact_of(content, task_run_id=plan.task_run_id, mime_type=mime_type, folder="")
+            fact = fact_of(content, task_run_id=plan.task_run_id, mime_type=mime_type, folder="")
+            file = None
         else:
             media = None
-            file = self._store.put(content, task_run_id=plan.task_run_id, mime_type=mime_type)
-        value = answer.value if plan.output.modality is Modality.CSV else _record_of(file)
-        stored = file if self._store is not None else None
-        return replace(answer, value=value, warnings=warnings, media=media, file=stored)
+            file = fact = self._store.put(content, task_run_id=plan.task_run_id, mime_type=mime_type)
+        value = answer.value if plan.output.modality is Modality.CSV else _record_of(fact, file)
+        return replace(answer, value=value, warnings=warnings, media=media, file=file)
 
     def _made(self, plan: Plan, answer: Answer) -> tuple[bytes, str, tuple[str, ...]] | Failure:
         """The file's bytes, its type, and what is to be said of it."""
@@ -130,13 +130,14 @@ def _called(mime_type: str) -> str:
     return names.get(mime_type, mime_type)
 
 
-def _record_of(file: FileFact) -> dict[str, JsonValue]:
-    """What stands for the file where a value is wanted."""
+def _record_of(fact: FileFact, file: FileFact | None) -> dict[str, JsonValue]:
+    """What stands for the file where a value is wanted; one that is not stored is nowhere to be had."""
     return {
-        "file_name": file.name,
-        "content_type": file.mime_type,
-        "size_bytes": file.size,
-        "sha256": file.sha256,
+        "file_name": fact.name,
+        "content_type": fact.mime_type,
+        "size_bytes": fact.size,
+        "sha256": fact.sha256,
+        "download_url": file.uri if file is not None else None,  # relative to the ledger's folder
     }
 
 
