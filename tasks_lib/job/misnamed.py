@@ -37,4 +37,6 @@ def misnamed_revisions(job: Job, source: OpenSource, *, limit: int | None) -> tu
         f"{first[message]:,}: {message}"
         for message in by_rows[:_SHOWN]
     ]
-    return (*told, f"{others:,} more rows name other unknown revisions, and will fail") if others else (*told,)
+    return (
+        (*told, f"{others:,} more rows name other unknown revisions, and will fail") if others else (*told,)
+    )
