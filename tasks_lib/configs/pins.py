@@ -87,7 +87,7 @@ def _constant_problems(
     tags = [revision.tag for revision in task.revisions]
     if key == "revision_tag":
         if name not in tags:
-            message = f"the task has no revision tagged {quoted(name)}"
+            message = f"the task has no revision tagged {repr(name) if parsed_id(name) else quoted(name)}"
             remedy = "An id is named by revision_id." if parsed_id(name) else None
             yield document.problem(at, message, remedy or did_you_mean(name, tags, plural="tags"))
         return
@@ -104,16 +104,20 @@ def _compare_problems(document: Document, file: JobFile, task: Task) -> Iterator
     for index, name in enumerate(_tagged(file, task)):
         if name not in [ALL, *(revision.tag for revision in task.revisions)]:
             at: Trail = ("compare", index) if listed else ("compare",)
-            message, _, remedy = unknown_revision(task, name).partition(". ")
-            near = did_you_mean(name, [revision.tag for revision in task.revisions], plural="tags")
-            yield document.problem(at, message, f"{remedy}." if remedy else near)
+            if parsed_id(name) is None:
+                message: str = f"the task has no revision tagged {quoted(name)}"
+                remedy = did_you_mean(name, [revision.tag for revision in task.revisions], plural="tags")
+            else:
+                message, _, words = unknown_revision(task, name).partition(". ")
+                remedy = f"{words}."
+            yield document.problem(at, message, remedy)
             return
     try:
         compared(_as_run(file, task), _tagged(file, task))
     except ValueError as error:
-        message, _, remedy = str(error).partition("; ")
-        remedy = f"{remedy[:1].upper()}{remedy[1:]}." if remedy else ""
-        yield document.problem(("compare",), message, remedy or None)
+        message, _, words = str(error).partition("; ")
+        remedy = f"{words[:1].upper()}{words[1:]}." if words else None
+        yield document.problem(("compare",), message, remedy)
 
 
 def _tagged(file: JobFile, task: Task) -> list[str]:
