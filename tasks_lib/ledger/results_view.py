@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Final
 
+from tasks_lib.domain.csv_columns import ColumnType
 from tasks_lib.domain.fingerprint import JsonValue
-from tasks_lib.domain.output import Modality
+from tasks_lib.domain.output import Modality, Output
 from tasks_lib.domain.task import Task
 from tasks_lib.ledger.facts import storable
 from tasks_lib.ledger.statements import literal, quoted
@@ -12,6 +14,27 @@ from tasks_lib.ledger.statements import literal, quoted
 _DEEPEST = 16  # references that are followed; a schema may refer to itself
 _TYPES = {"string": "varchar", "integer": "bigint", "number": "double", "boolean": "boolean"}
 _LISTS = {"varchar", "bigint", "double", "boolean"}
+_CELLS: Final = {
+    ColumnType.STRING: "varchar",
+    ColumnType.INTEGER: "bigint",
+    ColumnType.NUMBER: "double",
+    ColumnType.BOOLEAN: "boolean",
+    ColumnType.DATE: "date",
+    ColumnType.DATETIME: "timestamptz",
+}
+_OF_A_FILE: Final = {  # what stands for it as an answer
+    "file_name": "varchar",
+    "content_type": "varchar",
+    "size_bytes": "bigint",
+    "sha256": "varchar",
+    "download_url": "varchar",
+}
+_CSV_ROWS: Final = (  # of an answer that is no list, from before the task answered with CSV: none
+    "cross join lateral (",
+    "    select unnest(l.list) as cells, generate_subscripts(l.list, 1) as number",
+    "    from (select try_cast(r.response as json[]) as list) l",
+    ") c",
+)
 
 
 def view_name(task: Task) -> str:
@@ -26,17 +49,17 @@ def results_view(task: Task, *, name: str) -> str:
     It has a row for each question that was answered, by its latest answer: the row's key and number, its
     inputs, the answer's fields with the types that the schema gives them (NULL where an answer under an
     earlier schema does not fit), and the run's figures. Where names collide the answer's fields keep theirs.
+
+    CSV has a row for each row of each answer, counted from 1 in `answer_row`, with the declared columns in
+    their types, or else with the row as JSON in `response`. A file has name, type, size, hash and address.
     """
+    is_csv = task.output.modality is Modality.CSV
     taken: set[str] = set()
     fields = [
-        (_free(field, taken, prefix="response_"), expression)
-        for field, expression in _fields(task.output.schema)
+        (_free(field, taken, prefix="response_"), expression) for field, expression in _columns(task.output)
     ]
-    if not fields:
-        whole = (
-            "json_extract_string(r.response, '$')" if task.output.modality is Modality.TEXT else "r.response"
-        )
-        fields = [(_free("response", taken, prefix="response_"), whole)]
+    if is_csv:
+        fields = [(_free("answer_row", taken, prefix="run_"), "c.number"), *fields]
     inputs = [
         (
             _free(name, taken, prefix="input_"),
@@ -70,6 +93,7 @@ def results_view(task: Task, *, name: str) -> str:
             "select",
             ",\n".join(columns),
             "from task_runs r",
+            *(_CSV_ROWS if is_csv else ()),
             "where r.rowid in (",
             "    select max(rowid)",
             "    from task_runs",
@@ -81,6 +105,27 @@ def results_view(task: Task, *, name: str) -> str:
     )
 
 
+def _columns(output: Output) -> list[tuple[str, str]]:
+    """The columns of the answers themselves, and the expression of each."""
+    match output.modality:
+        case Modality.CSV:
+            named = [column for column in output.columns if _can_be_named(column.name)]
+            cells = [(column.name, _typed("c.cells", column.name, _CELLS[column.type])) for column in named]
+            return cells or [("response", "c.cells")]
+        case Modality.IMAGE | Modality.AUDIO | Modality.PDF:
+            return [(name, _typed("r.response", name, kind)) for name, kind in _OF_A_FILE.items()]
+        case Modality.TEXT:
+            return [("response", "json_extract_string(r.response, '$')")]
+        case Modality.JSON:
+            return list(_fields(output.schema)) or [("response", "r.response")]
+
+
+def _typed(source: str, name: str, kind: str) -> str:
+    """The expression for one scalar of an object."""
+    text = f"json_extract_string({source}, {_pointer(name)})"
+    return text if kind == "varchar" else f"try_cast({text} as {kind})"
+
+
 def _fields(schema: Mapping[str, JsonValue] | None) -> Iterator[tuple[str, str]]:
     """Each property of an object, and the expression that takes it from the response."""
     root = schema or {}
@@ -90,17 +135,14 @@ def _fields(schema: Mapping[str, JsonValue] | None) -> Iterator[tuple[str, str]]
     for name, inner in properties.items():
         if not _can_be_named(name):
             continue
-        text = f"json_extract_string(r.response, {_pointer(name)})"
         value = f"json_extract(r.response, {_pointer(name)})"
         kind = column_type(inner, root)
-        if kind == "varchar":
-            yield name, text
-        elif kind == "json":
+        if kind == "json":
             yield name, value
         elif kind.endswith("[]"):
             yield name, f"try_cast({value} as {kind})"
         else:
-            yield name, f"try_cast({text} as {kind})"
+            yield name, _typed("r.response", name, kind)
 
 
 def column_type(schema: JsonValue, root: Mapping[str, JsonValue]) -> str:

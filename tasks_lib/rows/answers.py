@@ -1,4 +1,4 @@
-"""The columns that a task's answers have in a table, by the JSON Schema they meet."""
+"""The columns that a task's answers have in a table, by modality, declared columns or JSON Schema."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from tasks_lib.domain.csv_columns import ROWS, rows_schema
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.output import Modality, Output
 from tasks_lib.rows.json_types import JSON, json_texts
@@ -25,6 +26,12 @@ _OF_PYTHON: Final[Mapping[type, pa.DataType]] = {
     float: pa.float64(),
     bool: pa.bool_(),
 }
+_OF_A_FILE: Final[Mapping[str, pa.DataType]] = {  # what stands for it as an answer
+    "file_name": pa.string(),
+    "content_type": pa.string(),
+    "size_bytes": pa.int64(),
+    "download_url": pa.string(),
+}
 _Schema = Mapping[str, JsonValue]
 
 
@@ -41,10 +48,15 @@ def answer_columns(output: Output) -> tuple[AnswerColumn, ...]:
 
     Text is one column; so is, as JSON, an answer that no schema calls an object with properties. Otherwise
     each property is a column: scalars, and arrays and objects of these, in their types, all else as JSON.
-    Fields that an answer has beyond the schema's are in the ledger alone.
+    Fields that an answer has beyond the schema's are in the ledger alone. CSV is one column, too: a list of
+    its rows, which a row of the input cannot be torn into. Of a file there are name, type, size and address.
     """
     if output.modality is Modality.TEXT:
         return (AnswerColumn(field=None, type=pa.string()),)
+    if output.modality is Modality.CSV:
+        return (AnswerColumn(field=None, type=_rows_type(output)),)
+    if output.modality.is_file:
+        return tuple(AnswerColumn(field=field, type=of) for field, of in _OF_A_FILE.items())
     root = output.schema or {}
     properties = _resolved(root, root, ()).get("properties")
     if not isinstance(properties, Mapping) or not properties:
@@ -52,6 +64,15 @@ def answer_columns(output: Output) -> tuple[AnswerColumn, ...]:
     return tuple(
         AnswerColumn(field=name, type=_type_of(root, schema, ())) for name, schema in properties.items()
     )
+
+
+def _rows_type(output: Output) -> pa.DataType:
+    """A list of structs of the declared columns; dates and times are text, as in a JSON answer."""
+    if not output.columns:
+        return JSON
+    root = rows_schema(output.columns)
+    properties = root["properties"]
+    return _type_of(root, properties[ROWS], ()) if isinstance(properties, Mapping) else JSON
 
 
 def answer_array(values: Sequence[JsonValue], of: pa.DataType) -> tuple[Array, list[int]]:

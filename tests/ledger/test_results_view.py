@@ -1,13 +1,14 @@
 """The answers of a task as columns."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from tasks_lib.domain.csv_columns import ColumnType, CsvColumn
 from tasks_lib.domain.fingerprint import JsonValue
-from tasks_lib.domain.output import Modality
+from tasks_lib.domain.output import Modality, Output
 from tasks_lib.domain.run import TaskRun
 from tasks_lib.domain.task import Task
 from tasks_lib.ledger import Ledger
@@ -113,6 +114,96 @@ def test_answers_without_fields(ledger: Ledger) -> None:
     asked = task("free", schema=None)
     ledger.add([run_of(asked, {"a": 1})], batch_id=begin(ledger, job(asked)))
     assert ledger.sql("select response from results_free").to_pylist() == [{"response": '{"a":1}'}]
+
+
+def csv_task(*declared: CsvColumn) -> Task:
+    """A task that answers with CSV."""
+    output = Output.of(Modality.CSV, columns=declared)
+    return Task(name="people", output=output, revisions=(revision(output=output),))
+
+
+def test_csv_is_a_row_for_each_row(ledger: Ledger) -> None:
+    """R19: each row of a CSV answer is one of the view: typed columns beside the key and inputs."""
+    kinds = ("string", "integer", "number", "boolean", "date", "datetime")
+    asked = csv_task(*(CsvColumn(name=kind, type=ColumnType(kind), nullable=True) for kind in kinds))
+    value: list[JsonValue] = [
+        {
+            "string": "a",
+            "integer": 3,
+            "number": 0.5,
+            "boolean": True,
+            "date": "2026-01-02",
+            "datetime": "2026-01-02T03:04:05+00:00",
+        },
+        dict.fromkeys(kinds),
+    ]
+    batch = begin(ledger, job(asked))
+    ledger.add([run_of(asked, value, key="7"), run_of(asked, [], key="8")], batch_id=batch)
+    found = columns(ledger, "results_people")
+    assert [found[kind] for kind in kinds] == [
+        "VARCHAR",
+        "BIGINT",
+        "DOUBLE",
+        "BOOLEAN",
+        "DATE",
+        "TIMESTAMP WITH TIME ZONE",
+    ]
+    first, second = ledger.sql("from results_people order by answer_row").to_pylist()
+    assert [row["row_key"] for row in (first, second)] == ["7", "7"]
+    assert [row["answer_row"] for row in (first, second)] == [1, 2]
+    assert first["text"] == "good"
+    assert [first[kind] for kind in kinds] == [
+        "a",
+        3,
+        0.5,
+        True,
+        date(2026, 1, 2),
+        datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    ]
+    assert [second[kind] for kind in kinds] == [None] * 6
+
+
+def test_csv_without_declared_columns_is_a_row_of_json(ledger: Ledger) -> None:
+    """R19: whose columns nobody knows has each row as JSON."""
+    asked = csv_task()
+    ledger.add([run_of(asked, [{"a": "1"}, {"a": "2"}])], batch_id=begin(ledger, job(asked)))
+    found = ledger.sql("select response from results_people order by answer_row").to_pylist()
+    assert [row["response"] for row in found] == ['{"a":"1"}', '{"a":"2"}']
+
+
+def test_what_is_no_list_is_no_rows(ledger: Ledger) -> None:
+    """An answer from before the task asked for CSV ends no query."""
+    asked = csv_task(CsvColumn(name="a"))
+    values: list[JsonValue] = [{"a": "1"}, "a", 3, [1, {"a": "x"}]]
+    batch = begin(ledger, job(asked))
+    ledger.add([run_of(asked, value, key=str(n)) for n, value in enumerate(values)], batch_id=batch)
+    found = ledger.sql("select row_key, a from results_people order by answer_row").to_pylist()
+    assert found == [{"row_key": "3", "a": None}, {"row_key": "3", "a": "x"}]
+
+
+def test_a_csv_column_may_have_a_figures_name(ledger: Ledger) -> None:
+    """The answer's columns keep their names, and the number of the row gives way."""
+    asked = csv_task(CsvColumn(name="Answer_Row"), CsvColumn(name="cost"))
+    ledger.add([run_of(asked, [{"Answer_Row": "x", "cost": "y"}])], batch_id=begin(ledger, job(asked)))
+    (row,) = ledger.sql("from results_people").to_pylist()
+    assert (row["Answer_Row"], row["run_answer_row"], row["cost"]) == ("x", 1, "y")
+
+
+@pytest.mark.parametrize("modality", [Modality.IMAGE, Modality.AUDIO, Modality.PDF])
+def test_files_have_name_type_size_and_address(ledger: Ledger, modality: Modality) -> None:
+    """R19: of an answer that is a file the view has what finds it and what tells whether it is whole."""
+    asked = task("files", schema=None, modality=modality)
+    value: dict[str, JsonValue] = {
+        "file_name": "r1.png",
+        "content_type": "image/png",
+        "size_bytes": 67,
+        "sha256": "ab" * 32,
+        "download_url": "ledger.files/r1.png",
+    }
+    ledger.add([run_of(asked, value)], batch_id=begin(ledger, job(asked)))
+    assert columns(ledger, "results_files")["size_bytes"] == "BIGINT"
+    (row,) = ledger.sql("from results_files").to_pylist()
+    assert {name: row[name] for name in value} == value
 
 
 def test_names_that_collide(ledger: Ledger) -> None:

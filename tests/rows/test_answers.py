@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from tasks_lib.domain.csv_columns import ColumnType, CsvColumn
 from tasks_lib.domain.output import Modality, Output
 from tasks_lib.rows import answer_columns
 from tasks_lib.rows.answers import answer_array
@@ -27,6 +28,39 @@ def test_answers_without_fields():
         {"type": "string"},
     ):
         assert columns_of(schema) == [(None, JSON)]
+
+
+def test_csv_is_a_list_of_its_rows():
+    """R19: with declared columns a list of structs, dates as text; without, JSON."""
+    output = Output.of(
+        Modality.CSV,
+        columns=[
+            CsvColumn(name="a", nullable=True),
+            CsvColumn(name="b", type=ColumnType.INTEGER),
+            CsvColumn(name="c", type=ColumnType.DATE),
+        ],
+    )
+    (column,) = answer_columns(output)
+    assert (column.field, column.type) == (
+        None,
+        pa.list_(pa.struct([("a", TEXT), ("b", WHOLE), ("c", TEXT)])),
+    )
+    rows = [{"a": None, "b": 1, "c": "2026-01-02"}]
+    array, misfits = answer_array([rows, [], None, {"a": 1}], column.type)
+    assert (array.to_pylist(), misfits) == ([rows, [], None, None], [3])
+    (column,) = answer_columns(Output.of(Modality.CSV))
+    assert (column.field, column.type) == (None, JSON)
+
+
+@pytest.mark.parametrize("modality", [Modality.IMAGE, Modality.AUDIO, Modality.PDF])
+def test_a_file_is_what_finds_it(modality):
+    """R19: of an answer that is a file there are name, type, size and address."""
+    assert [(column.field, column.type) for column in answer_columns(Output.of(modality))] == [
+        ("file_name", TEXT),
+        ("content_type", TEXT),
+        ("size_bytes", WHOLE),
+        ("download_url", TEXT),
+    ]
 
 
 TYPES = {
