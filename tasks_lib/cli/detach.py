@@ -86,16 +86,14 @@ def _tell(*, batch_id: str, job: str, pid: int, log: Path, as_json: bool) -> Non
 
 def _ended_at_once(code: int, said: Path, *, as_json: bool) -> int:
     """Tell of a run that was over before it could be reached."""
-    text = said.read_text("utf-8", "replace").strip()
-    *before, last = text.splitlines() or [""]
-    summary: object = None
-    try:
-        summary = orjson.loads(last)
-    except orjson.JSONDecodeError:
-        before = [*before, last]
-    if code != 0:
-        note("\n".join(before)[-_SHOWN:])
-    if isinstance(summary, dict):
-        tell(last if as_json else f"{summary['job']}: it was over at once ({summary['outcome']})")
+    lines = said.read_text("utf-8", "replace").splitlines()
+    summaries = [
+        line for line in lines if line.startswith("{")
+    ]  # of which a run prints one, if it gets so far
+    if code != 0 or not summaries:
+        note("\n".join(line for line in lines if line not in summaries)[-_SHOWN:])
+    if summaries:
+        summary = orjson.loads(summaries[-1])
+        tell(summaries[-1] if as_json else f"{summary['job']}: it was over at once ({summary['outcome']})")
     said.unlink(missing_ok=True)
     return code
