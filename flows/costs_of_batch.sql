@@ -20,6 +20,7 @@ calls as (
     from attempts a
     join task_runs r on r.id = a.task_run_id
     where a.batch_id = $batch_id and r.batch_id = $batch_id
+      and a.failure_kind is distinct from 'circuit_open'  -- which was no call
     group by r.reporting_group
 )
 select

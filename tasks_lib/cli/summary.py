@@ -13,6 +13,7 @@ from rich.text import Text
 from tasks_lib.cli.figures import cost, count, duration, percent, rate
 from tasks_lib.cli.places import nearby
 from tasks_lib.cli.words import fact, note, one_line, tell
+from tasks_lib.engine.breakers import Outage
 from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Outcome, Summary, Tally
 
@@ -34,6 +35,7 @@ _OPTION_OF = {
 _FLAGS = {"serve": "--serve", "use_fallback_model": "--use-fallback-model"}  # that take no value
 _STYLES = {Outcome.COMPLETED: "bold green", Outcome.COMPLETED_WITH_FAILURES: "bold yellow"}
 _LONGEST_REASON = 300
+_MOST_OUTAGES = 5  # that are told one by one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +151,23 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
     elif not summary.outcome.is_whole:
         yield "output", "not written, since not all rows came to their end"
     yield "ledger", nearby(summary.ledger)
+    yield from (("down", _outage(outage)) for outage in summary.outages[:_MOST_OUTAGES])
+    if (more := len(summary.outages) - _MOST_OUTAGES) > 0:
+        yield "", f"and {count(more)} times more"
     for warning in summary.warnings:
         yield "warning", one_line(warning, longest=_LONGEST_REASON)
+
+
+def _outage(outage: Outage) -> str:
+    """Which model was down, when, why, and how many rows did without it."""
+    began = f"{outage.began_at.astimezone():%H:%M:%S}"
+    if outage.ended_at is None:
+        when = f"from {began} to the end"
+    else:
+        lasted = (outage.ended_at - outage.began_at).total_seconds()
+        when = f"from {began} for {duration(lasted)}"
+    went = f"{_rows(outage.rows)} went by it: " if outage.rows else ""
+    return f"{outage.model} {when}; {went}{one_line(outage.why, longest=_LONGEST_REASON)}"
 
 
 def _next(summary: Summary, again: Again) -> Iterator[tuple[str, str]]:

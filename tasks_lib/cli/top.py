@@ -18,7 +18,7 @@ from rich.text import Text
 from tasks_lib.cli.cells import json_text
 from tasks_lib.cli.figures import cost, count, dollars, duration, percent, rate, short_count
 from tasks_lib.cli.words import note, one_line, tell, visible
-from tasks_lib.live import AccountNow, NothingRunning, Phase, Snapshot, connected
+from tasks_lib.live import AccountNow, ModelNow, NothingRunning, Phase, Snapshot, connected
 
 _LOOK_BACK = 10.0  # seconds over which speed is measured
 _GROUPS = 8  # that are shown, the costliest first
@@ -140,6 +140,8 @@ def picture(now: Snapshot, rates: Rates) -> Group:
     parts: list[Text | Padding] = [_title(now), Padding(_bar(now), (0, 0, 0, 2)), *_figures(now, rates)]
     if now.accounts:
         parts.append(Padding(_accounts(now.accounts), (1, 0, 0, 2)))
+    if any(model.outages for model in now.models):
+        parts.append(Padding(_models(now.models), (1, 0, 0, 2)))
     for budget in now.budgets:
         whose = _WHOSE.get(budget.scope, f"for {visible(budget.of or '(no group)')}")
         reserved = f", {dollars(budget.reserved)} set aside" if budget.reserved else ""
@@ -240,6 +242,28 @@ def _accounts(accounts: tuple[AccountNow, ...]) -> Grid:
             _state(account),
         )
     return grid
+
+
+def _models(models: tuple[ModelNow, ...]) -> Grid:
+    grid = Grid(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), border_style="dim")
+    for name, right in (("model", False), ("breaker", False), ("failures", True), ("passed by", True)):
+        grid.add_column(name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    for model in models:
+        grid.add_row(
+            Text(visible(model.model)),
+            _breaker(model),
+            Text(f"{count(model.failures)} in a row" if model.failures else ""),
+            Text(f"{count(model.passed_by)} rows" if model.outages else ""),
+        )
+    return grid
+
+
+def _breaker(model: ModelNow) -> Text:
+    """Whether a model is asked, and when it will be again."""
+    text = model.breaker
+    if model.tried_in:
+        text += f", tried in {duration(model.tried_in)}"
+    return Text(text, style="green" if model.breaker == "closed" else "yellow")
 
 
 def _in_flight(account: AccountNow) -> str:

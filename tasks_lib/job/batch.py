@@ -21,7 +21,7 @@ from tasks_lib.domain.run import TaskRun
 from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.feed import Feed, Fetch
 from tasks_lib.engine.money import Money, Sums
-from tasks_lib.engine.run import Engine, utc_now
+from tasks_lib.engine.run import Engine, Prepare, utc_now
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import group_rows, open_accounts, rows_at_once
 from tasks_lib.job.accuracy import accuracy_of
@@ -32,6 +32,7 @@ from tasks_lib.job.counted import Counted
 from tasks_lib.job.export import bring_up_to_date
 from tasks_lib.job.kept_files import keep_of, keeping_files
 from tasks_lib.job.reach import reachable
+from tasks_lib.job.row_inputs import preparing
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.steering import CrewHere, Steering
 from tasks_lib.job.stretches import Options, Stretches
@@ -247,6 +248,7 @@ class Batch:
                 self.steering.runs(fleet)
                 await fleet.run(feed)
                 self.tally.warnings.extend(fleet.warnings)
+                self.tally.outages.extend(fleet.outages)
             else:
                 await self._run_here(feed, transport, watch)
             await self.books.close()
@@ -268,14 +270,24 @@ class Batch:
                     group_rows=lambda: group_rows(at_once()),
                 )
             )
-            engine = self._engine(accounts, writer, watch)
+            prepare = await stack.enter_async_context(preparing(self._setup, transport=transport))
+            engine = self._engine(accounts, writer, watch, prepare)
             for account in accounts.values():
                 account.gate.on_change = engine.grow
             self.steering.runs(CrewHere(accounts, engine))
             draw = partial(self.suspects.drawn, feed.draw)
-            await engine.run(draw, at_once=at_once)
+            try:
+                await engine.run(draw, at_once=at_once)
+            finally:
+                self.tally.outages.extend(engine.breakers.outages)
 
-    def _engine(self, accounts: Mapping[str, Account], writer: LedgerWriter, watch: UnderWayWatch) -> Engine:
+    def _engine(
+        self,
+        accounts: Mapping[str, Account],
+        writer: LedgerWriter,
+        watch: UnderWayWatch,
+        prepare: Prepare | None,
+    ) -> Engine:
         async def record(task_run: TaskRun) -> None:
             counted = Counted.of(task_run)
             self.books.count(counted)
@@ -294,6 +306,7 @@ class Batch:
             money=self._money,
             joins=self._setup.job.identical_rows == "once",
             watch=watch,
+            prepare=prepare,
             keep=keep_of(self._setup, self.stop),
             clock=monotonic,
         )

@@ -10,13 +10,14 @@ from tasks_lib.configs import limits_given
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.engine.attempt import Account
+from tasks_lib.engine.breakers import BreakerState
 from tasks_lib.engine.money import Money
 from tasks_lib.engine.run import Engine
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import limits_for
 from tasks_lib.job.setup import Setup, check_money
 from tasks_lib.job.tally import Tally
-from tasks_lib.live import AccountNow, BudgetNow, GroupNow, Phase, Snapshot
+from tasks_lib.live import AccountNow, BudgetNow, GroupNow, ModelNow, Phase, Snapshot
 
 _FIXED = ("max_cost_per_group", "max_cost_per_day")  # which begin with a batch
 
@@ -27,6 +28,11 @@ class Crew(Protocol):
     @property
     def accounts(self) -> tuple[AccountNow, ...]:
         """How things stand at the accounts that are called."""
+        ...
+
+    @property
+    def models(self) -> tuple[ModelNow, ...]:
+        """How the models do that were asked."""
         ...
 
     @property
@@ -60,6 +66,11 @@ class CrewHere:
     def accounts(self) -> tuple[AccountNow, ...]:
         """See `Crew`."""
         return tuple(account_now(account) for account in self._accounts.values())
+
+    @property
+    def models(self) -> tuple[ModelNow, ...]:
+        """See `Crew`."""
+        return tuple(map(model_now, self._engine.breakers.states))
 
     @property
     def under_way(self) -> int:
@@ -140,6 +151,7 @@ class Steering:
             failures=dict(tally.failures),
             last_failure=tally.last_failure,
             accounts=crew.accounts if crew is not None else (),
+            models=crew.models if crew is not None else (),
             budgets=tuple(
                 BudgetNow(
                     scope=one.scope.value, of=one.of, most=one.most, spent=one.spent, reserved=one.reserved
@@ -223,6 +235,19 @@ def account_now(account: Account) -> AccountNow:
         waves=found.waves if found else 0,
         processes=state.processes,
         in_flight_of_all=state.in_flight_of_all,
+    )
+
+
+def model_now(state: BreakerState) -> ModelNow:
+    """How a model does."""
+    return ModelNow(
+        model=state.model,
+        breaker=state.state.value,
+        failures=state.failures,
+        tried_in=state.tried_in,
+        outages=state.outages,
+        passed_by=state.rows,
+        why=state.why,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasks_lib.domain.job import Job
 from tasks_lib.domain.run import Status
+from tasks_lib.engine.breakers import Outage
 from tasks_lib.job.counted import Counted
 
 OTHER_GROUPS = "(others)"
@@ -50,6 +51,7 @@ class Tally:
     cost_by_group: dict[str | None, Decimal] = field(default_factory=dict)  # sure; at most `_MOST_GROUPS`
     failures: Counter[str] = field(default_factory=Counter[str])  # failed rows by kind
     last_failure: str | None = None
+    outages: list[Outage] = field(default_factory=list)  # of models, once the rows are run
     warnings: list[str] = field(default_factory=list)  # of what is not as it should be, though rows are run
 
     @property
@@ -135,6 +137,7 @@ class Summary:
     possible_cost: Decimal = _NOTHING  # dollars on top, if answers that never arrived were billed
     joined: int = 0  # of the completed and failed: rows that shared the call of another one
     warnings: tuple[str, ...] = ()
+    outages: tuple[Outage, ...] = ()  # of models, as each process saw them
     accuracy: tuple[Accuracy, ...] = ()  # of the fields that the job has an expectation for
     compared: tuple[str, ...] = ()  # tags of the revisions that every row was run with
 
@@ -173,6 +176,7 @@ class Summary:
             possible_cost=tally.possible_cost,
             joined=tally.joined,
             warnings=tuple(tally.warnings),
+            outages=tuple(tally.outages),
             calls_of_unknown_cost=tally.calls_of_unknown_cost,
             seconds=seconds,
             failures=dict(tally.failures.most_common()),
@@ -203,6 +207,16 @@ class Summary:
             "possible_cost": str(self.possible_cost),
             "joined": self.joined,
             "warnings": list(self.warnings),
+            "outages": [
+                {
+                    "model": outage.model,
+                    "began_at": outage.began_at.isoformat(),
+                    "ended_at": outage.ended_at.isoformat() if outage.ended_at else None,
+                    "rows": outage.rows,
+                    "why": outage.why,
+                }
+                for outage in self.outages
+            ],
             "calls_of_unknown_cost": self.calls_of_unknown_cost,
             "seconds": round(self.seconds, 3),
             "failures": self.failures,

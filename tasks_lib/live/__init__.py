@@ -3,7 +3,7 @@
 from tasks_lib.live.client import Client, NothingRunning, connected, reach
 from tasks_lib.live.notice import Notice, notice_beside, notice_path
 from tasks_lib.live.server import Ask, Channel, Running, UnderWay, live_channel
-from tasks_lib.live.snapshot import AccountNow, BudgetNow, GroupNow, Phase, Snapshot
+from tasks_lib.live.snapshot import AccountNow, BudgetNow, GroupNow, ModelNow, Phase, Snapshot
 
 __all__ = [
     "AccountNow",
@@ -12,6 +12,7 @@ __all__ = [
     "Channel",
     "Client",
     "GroupNow",
+    "ModelNow",
     "NothingRunning",
     "Notice",
     "Phase",

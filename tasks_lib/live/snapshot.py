@@ -44,6 +44,19 @@ class AccountNow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelNow:
+    """One model at one moment: whether rows that have another one go by it."""
+
+    model: str
+    breaker: str  # closed: all calls are made; open: it is down; half open: one call is trying it
+    failures: int = 0  # calls since its last answer
+    tried_in: float = 0.0  # seconds until it is asked again
+    outages: int = 0
+    passed_by: int = 0  # rows that went by it
+    why: str | None = None  # it is not closed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetNow:
     """A sum of money at one moment, in dollars."""
 
@@ -88,6 +101,7 @@ class Snapshot:
     failures: Mapping[str, int] = field(default_factory=dict)  # failed rows by kind
     last_failure: str | None = None
     accounts: tuple[AccountNow, ...] = ()
+    models: tuple[ModelNow, ...] = ()  # that were asked
     budgets: tuple[BudgetNow, ...] = ()
     groups: tuple[GroupNow, ...] = ()
     limits: Mapping[str, JsonScalar] = field(

@@ -1,9 +1,11 @@
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tasks_lib.cli.summary import Again, show_summary
+from tasks_lib.engine.breakers import Outage
 from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Accuracy, Outcome, Summary, Tally
 
@@ -126,3 +128,19 @@ def test_the_flow_is_gone_through_again(capsys: pytest.CaptureFixture[str]) -> N
     """A run that was told how to run is resumed in the same way."""
     command = Again.of(Path("j.yaml"), overrides={}, options=Options(), prefect=False)
     assert command.command == "rowmill run j.yaml --no-prefect"
+
+
+def test_a_model_that_was_down_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Since when, for how long, why, and how many rows went by it."""
+    began = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    outages = tuple(
+        Outage(model=model, began_at=began, ended_at=ended, rows=rows, why="its last 8 calls failed")
+        for model, ended, rows in (
+            ("acme:big", began + timedelta(seconds=90), 4_800),
+            ("acme:small", None, 0),
+        )
+    )
+    text = told(capsys, summary(outages=outages))
+    at = f"{began.astimezone():%H:%M:%S}"
+    assert f"acme:big from {at} for 1 min 30 s; 4,800 rows went by it: its last 8 calls failed" in text
+    assert f"acme:small from {at} to the end; its last 8 calls failed" in text

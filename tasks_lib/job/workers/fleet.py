@@ -15,6 +15,7 @@ from anyio.abc import Process, UNIXSocketStream
 from tasks_lib.domain.fingerprint import content_hash
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.plan import Plan
+from tasks_lib.engine.breakers import Outage
 from tasks_lib.engine.feed import Feed
 from tasks_lib.engine.money import Money, Reserved, Spent
 from tasks_lib.engine.stop import Stop
@@ -37,7 +38,7 @@ from tasks_lib.job.workers.frames import (
     Want,
 )
 from tasks_lib.ledger import Facts, Ledger, LedgerError, together
-from tasks_lib.live import AccountNow
+from tasks_lib.live import AccountNow, ModelNow
 
 _PATIENCE = 30.0  # seconds in which a worker that was told to drop everything hands in what it has
 
@@ -62,6 +63,7 @@ class _Worker:
     channel: Channel
     leases: list[Reserved] = field(default_factory=list)
     accounts: tuple[AccountNow, ...] = ()
+    models: tuple[ModelNow, ...] = ()
     under_way: int = 0
     gone: bool = False
 
@@ -85,6 +87,7 @@ class Fleet:
         self._committing = anyio.Lock(fast_acquire=True)
         self._acts, self._to_tell = anyio.create_memory_object_stream[Act](math.inf)
         self.warnings: list[str] = []
+        self.outages: list[Outage] = []
 
     async def run(self, feed: Feed) -> None:
         """Run what the feed holds, until nothing is left or the stop is called.
@@ -146,6 +149,16 @@ class Fleet:
         return tuple(by_name.values())
 
     @property
+    def models(self) -> tuple[ModelNow, ...]:
+        """How the models do: down for all of them, if they are so for one."""
+        by_name: dict[str, ModelNow] = {}
+        for worker in self._workers:
+            for one in () if worker.gone else worker.models:
+                known = by_name.get(one.model)
+                by_name[one.model] = one if known is None else _seen_by_both(known, one)
+        return tuple(by_name.values())
+
+    @property
     def under_way(self) -> int:
         """Rows that workers have drawn and not handed in, as they last said."""
         return sum(worker.under_way for worker in self._workers if not worker.gone)
@@ -192,6 +205,7 @@ class Fleet:
                     self._settle(worker, frame)
                 elif isinstance(frame, State):
                     worker.accounts, worker.under_way = frame.accounts, frame.under_way
+                    worker.models = frame.models
                 elif isinstance(frame, Halt):
                     self._stop.call(frame.why, frame.reason)
                 elif isinstance(frame, Done):  # now, so that books and commits keep one order
@@ -223,6 +237,7 @@ class Fleet:
     def _settle(self, worker: _Worker, gone: Gone) -> None:
         """Take back what a worker has not spent."""
         worker.gone = True
+        self.outages.extend(gone.outages)
         self.warnings.extend(warning for warning in gone.warnings if warning not in self.warnings)
         unspent = gone.unspent
         for lease in worker.leases:
@@ -295,3 +310,12 @@ def _joined(one: AccountNow, other: AccountNow) -> AccountNow:
         closed_for=max(one.closed_for or 0.0, other.closed_for or 0.0),
         closed_why=one.closed_why or other.closed_why,
     )
+
+
+def _seen_by_both(one: ModelNow, other: ModelNow) -> ModelNow:
+    """A model as two workers see it, each with a breaker of its own; the worse of the two is told."""
+    worse = max(one, other, key=lambda model: _BADNESS.index(model.breaker))
+    return replace(worse, outages=one.outages + other.outages, passed_by=one.passed_by + other.passed_by)
+
+
+_BADNESS = ("closed", "half open", "open")

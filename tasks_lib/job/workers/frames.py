@@ -13,10 +13,11 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.plan import Plan
+from tasks_lib.engine.breakers import Outage
 from tasks_lib.engine.stop import Why
 from tasks_lib.job.counted import Counted
 from tasks_lib.ledger import Facts
-from tasks_lib.live import AccountNow
+from tasks_lib.live import AccountNow, ModelNow
 
 _LENGTH = struct.Struct("<Q")
 
@@ -108,6 +109,7 @@ class Gone:
 
     unspent: Decimal
     warnings: tuple[str, ...] = ()
+    outages: tuple[Outage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,7 @@ class State:
 
     accounts: tuple[AccountNow, ...]
     under_way: int
+    models: tuple[ModelNow, ...] = ()
 
 
 Frame = Begin | Plans | Committed | Granted | Halt | Drop | Act | Want | Done | Need | State | Gone

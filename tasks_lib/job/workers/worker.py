@@ -27,9 +27,10 @@ from tasks_lib.job.accounts import Part, group_rows, limits_for, open_accounts, 
 from tasks_lib.job.causes import is_all
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.kept_files import keep_of
+from tasks_lib.job.row_inputs import preparing
 from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.spared import spare_pandas
-from tasks_lib.job.steering import account_now
+from tasks_lib.job.steering import account_now, model_now
 from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.watch import UnderWayWatch
 from tasks_lib.job.workers.frames import (
@@ -123,15 +124,19 @@ class Worker:
                     await self._run_rows(accounts, lease)
             listening.cancel_scope.cancel()
         unspent = lease.unspent if lease is not None else _NOTHING
-        await self._channel.send(Gone(unspent=unspent, warnings=tuple(self._warnings)))
+        outages = self._engine.breakers.outages if self._engine is not None else ()
+        await self._channel.send(Gone(unspent=unspent, warnings=tuple(self._warnings), outages=outages))
 
     async def _run_rows(self, accounts: Mapping[str, Account], lease: Lease | None) -> None:
         under_way = UnderWay(self._setup.job.ledger, batch_id=self._begin.batch_id, worker=self._begin.number)
         at_once = rows_at_once(self._setup, accounts)
         try:
-            async with open_writer(
-                self, batch_id=self._begin.batch_id, group_rows=lambda: group_rows(at_once())
-            ) as writer:
+            async with (
+                open_writer(
+                    self, batch_id=self._begin.batch_id, group_rows=lambda: group_rows(at_once())
+                ) as writer,
+                preparing(self._setup) as prepare,
+            ):
                 self._engine = engine = Engine(
                     accounts=accounts,
                     prices=self._setup.price_lists(),
@@ -140,6 +145,7 @@ class Worker:
                     money=lease,
                     joins=self._setup.job.identical_rows == "once",
                     watch=UnderWayWatch(under_way, Suspects(self._stop)),
+                    prepare=prepare,
                     keep=keep_of(self._setup, self._stop),
                     clock=monotonic,
                 )
@@ -255,7 +261,8 @@ class Worker:
             await anyio.sleep(_LOOKED_AT)
             accounts = tuple(account_now(account) for account in self._accounts.values())
             under_way = self._engine.rows_under_way if self._engine is not None else 0
-            await self._channel.send(State(accounts=accounts, under_way=under_way))
+            models = tuple(map(model_now, self._engine.breakers.states)) if self._engine is not None else ()
+            await self._channel.send(State(accounts=accounts, under_way=under_way, models=models))
 
 
 class _Reply:

@@ -24,6 +24,7 @@ calls as (
         sum(estimated_cost)         as possible_cost,
         count(*) filter (where cost is null and estimated_cost is null)  as calls_of_unknown_cost
     from attempts
+    where failure_kind is distinct from 'circuit_open'  -- which was no call
     group by batch_id
 )
 select

@@ -11,6 +11,7 @@ select
     count(*) filter (where lane = 'fallback')           as as_fallback,
     sum(input_tokens)::bigint                           as input_tokens,
     sum(cached_tokens)::bigint                          as cached_tokens,
+    sum(cache_write_tokens)::bigint                     as cache_write_tokens,
     sum(output_tokens)::bigint                          as output_tokens,
     sum(reasoning_tokens)::bigint                       as reasoning_tokens,
     sum(cost)                                           as cost,
@@ -19,5 +20,6 @@ select
     count(*) filter (where cost is null and estimated_cost is null)  as calls_of_unknown_cost,
     count(*) filter (where maybe_billed)                as calls_maybe_billed
 from attempts
-where started_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
+where failure_kind is distinct from 'circuit_open'  -- which was no call
+  and started_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
 group by model;

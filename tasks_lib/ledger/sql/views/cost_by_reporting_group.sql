@@ -27,7 +27,8 @@ calls as (
         round(sum(a.worked), 1)                 as seconds
     from attempts a
     join task_runs r on r.id = a.task_run_id
-    where r.created_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
+    where a.failure_kind is distinct from 'circuit_open'  -- which was no call
+      and r.created_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
     group by r.reporting_group
 )
 select

@@ -13,7 +13,7 @@ with calls as (
         sum(estimated_cost)           as possible_cost,
         count(*) filter (where cost is null and estimated_cost is null)  as calls_of_unknown_cost
     from attempts
-    where failure_kind is not null
+    where failure_kind <> 'circuit_open'  -- which was no call
       and started_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
     group by failure_kind
 ),

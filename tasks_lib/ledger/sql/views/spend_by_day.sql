@@ -13,5 +13,6 @@ select
     coalesce(sum(estimated_cost), 0)       as possible_cost,
     count(*) filter (where cost is null and estimated_cost is null)  as calls_of_unknown_cost
 from attempts
-where started_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
+where failure_kind is distinct from 'circuit_open'  -- which was no call
+  and started_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
 group by day;
