@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Final
 
 import anyio
+import httpx
 from anyio import to_thread
 
 from tasks_lib.domain.failure import Failure, FailureKind
@@ -17,10 +18,11 @@ from tasks_lib.domain.inputs import PDF, FileSources, ProcessorStep
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.planner import rendered
 from tasks_lib.domain.task import Task
-from tasks_lib.inputs.fetch import Fetched, Fetcher, Patience, open_fetcher
+from tasks_lib.inputs.fetch import Fetched, Fetcher, open_fetcher
 from tasks_lib.inputs.folders import Folders, read_file, size_of
 from tasks_lib.inputs.hosts import Hosts, bare_url
 from tasks_lib.inputs.kinds import mime_of
+from tasks_lib.inputs.network import Patience
 from tasks_lib.inputs.processors import (
     Context,
     Document,
@@ -234,10 +236,12 @@ async def open_preparer(
     processors: Mapping[str, InputProcessor],
     count_pages: bool,
     means: Means | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Preparer]:
     """What completes plans; connections and processes are gone on the way out.
 
-    `inputs` says which column a placeholder is; with `count_pages`, PDFs tell how many they have.
+    `inputs` says which column a placeholder is; with `count_pages`, PDFs tell how many they have. A transport
+    given stands for every network.
 
     Raises:
         Refused: a processor is nowhere to be found.
@@ -251,6 +255,7 @@ async def open_preparer(
                 allow_private=sources.allow_private_addresses,
                 patience=means.patience,
                 waits=means.waits,
+                transport=transport,
             )
         )
         readers = await stack.enter_async_context(open_readers(means.bounds))

@@ -9,6 +9,7 @@ from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.planner import Planner
 from tasks_lib.domain.template import Template
 from tasks_lib.job.kept_files import check_files
+from tasks_lib.job.row_inputs import check_inputs, document_placeholders, file_columns, row_files_of
 from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.job.webhook import webhook_secret
 from tasks_lib.local import local_model
@@ -32,6 +33,7 @@ def check_before_rows(setup: Setup) -> None:
         setup.job.ledger.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Mistake(f"{setup.job.ledger}: its folder cannot be made: {error.strerror}") from error
+    check_inputs(setup)
     check_files(setup)
     if setup.job.output is not None:
         check_output(setup.job.output)
@@ -50,7 +52,7 @@ def check_source(setup: Setup, source: OpenSource, *, limit: int | None) -> int:
             close = get_close_matches(column, source.columns, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(source.columns)}."
             raise Mistake(f"{source.description} has no column {column!r}. {hint}")
-    checked = source.check(needed=columns_of(job), limit=limit)
+    checked = source.check(needed=_shown_columns(job), files=file_columns(job), limit=limit)
     templates = _label_templates(job.labels)
     metadata = {f"metadata.{name}": template for name, template in job.labels.metadata.items()}
     source.check_lengths(
@@ -62,9 +64,16 @@ def check_source(setup: Setup, source: OpenSource, *, limit: int | None) -> int:
 
 def columns_of(job: Job) -> tuple[str, ...]:
     """The columns that the job reads, each once."""
+    return tuple(dict.fromkeys((*_shown_columns(job), *file_columns(job))))
+
+
+def _shown_columns(job: Job) -> tuple[str, ...]:
+    """Those whose values are shown as text: in prompts, labels and comparisons."""
     switch = job.use_fallback_model.names if job.use_fallback_model is not None else ()
     labels = (*job.labels.columns, *job.assignment.columns)
-    return tuple(dict.fromkeys((*job.inputs.values(), *labels, *job.expected.values(), *switch)))
+    documents = document_placeholders(job)
+    inputs = (column for placeholder, column in job.inputs.items() if placeholder not in documents)
+    return tuple(dict.fromkeys((*inputs, *labels, *job.expected.values(), *switch)))
 
 
 def planner_of(job: Job) -> Planner:
@@ -78,6 +87,7 @@ def planner_of(job: Job) -> Planner:
         assignment=job.assignment,
         credits_per_dollar=job.credits_per_dollar,
         use_fallback_model=job.use_fallback_model,
+        files=row_files_of(job),
     )
 
 

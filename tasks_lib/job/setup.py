@@ -19,6 +19,7 @@ from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.pricing import PriceList
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.task import Model, Task
+from tasks_lib.inputs.processors import InputProcessor
 
 LOCAL = "local"  # the protocol of models that this machine runs
 
@@ -33,6 +34,7 @@ class Setup:
     environment: Environment
     path: Path | None = None  # of the job's file, if it has one
     overrides: Mapping[str, object] = field(default_factory=dict)  # what flags changed in it
+    processors: Mapping[str, InputProcessor] = field(default_factory=dict)  # that a caller from Python brings
 
     @property
     def folder(self) -> Path | None:
@@ -93,7 +95,13 @@ def load_setup(
     )
 
 
-def setup_of(job: Job, *, near: Path | None, environment: Environment) -> Setup:
+def setup_of(
+    job: Job,
+    *,
+    near: Path | None,
+    environment: Environment,
+    processors: Mapping[str, InputProcessor] | None = None,
+) -> Setup:
     """The setup of a job that was made in Python; providers.yaml and prices.yaml are looked for near a path.
 
     Raises:
@@ -105,6 +113,7 @@ def setup_of(job: Job, *, near: Path | None, environment: Environment) -> Setup:
             providers=load_providers(near, env=environment.variables),
             prices=load_prices(near),
             environment=environment,
+            processors=processors or {},
         )
     )
 
@@ -146,7 +155,8 @@ def check_money(setup: Setup, limits: Limits) -> None:
                     f"limits.{limit} cannot be kept: the price of {choice.model} is unknown. "
                     "Give it in prices.yaml, or take the limit away."
                 )
-            if choice.most_output_tokens is None and price.steps[0][1].output:
+            bound = setup.provider(choice.model).most_output_tokens(choice)
+            if bound is None and any(step.output for _, step in price.steps):
                 raise Mistake(
                     f"limits.{limit} cannot be kept: the answers of {choice.model} have no bound. "
                     f"Set parameters.max_tokens in revision {revision.tag!r}."

@@ -114,6 +114,7 @@ class Stretches:
         for rows in islice(self._rows, self._at_a_time):
             drawn.append(rows)
             measured = [len(canonical_json(row.values)) for row in rows[::_EVERY]]
+            text += sum(len(blob) for row in rows for blob in row.blobs.values())
             text += sum(measured) * len(rows) // max(1, len(measured))
             if text > _MOST_TEXT:
                 break
