@@ -24,12 +24,22 @@ Pattern = Annotated[
 
 
 class TokenPrices(Keys):
-    """Dollars for a million tokens."""
+    """Dollars for a million tokens, and for a call itself."""
 
     input: Dollars = Field(description="Dollars for a million input tokens")
     output: Dollars = Field(description="Dollars for a million output tokens")
     cached_input: Dollars | None = Field(
         default=None, description="Dollars for a million input tokens that were cached; as input by default"
+    )
+    cache_write: Dollars | None = Field(
+        default=None,
+        description="Dollars for a million input tokens that were written into a cache; as input by default. "
+        "Bundled prices are those of a cache that lasts five minutes; for one of an hour, say its price here",
+    )
+    request: Dollars | None = Field(
+        default=None,
+        description="Dollars for a call itself; 0 by default. With input: 0 and output: 0 it is the whole "
+        "price, as of models for pictures and speech whose answers do not tell how many tokens they used",
     )
 
 

@@ -31,8 +31,8 @@ _BILLED_BY: Final = {
 }
 
 # Units that a chat about text never uses, or whose use the protocol does not report.
-_ELSEWHERE: Final = ("cache_write", "audio", "image", "video", "document", "searches")
-_OURS: Final = ("input_mtok", "output_mtok", "cache_read_mtok")
+_ELSEWHERE: Final = ("cache_write_1h", "audio", "image", "video", "document", "searches")
+_OURS: Final = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "requests_kcount")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,12 @@ def _price_list(file: PriceFile) -> PriceList:
             (
                 start,
                 Prices(
-                    input=step.input, output=step.output, cached_input=step.cached_input, source="prices.yaml"
+                    input=step.input,
+                    output=step.output,
+                    cached_input=step.cached_input,
+                    cache_write=step.cache_write,
+                    request=(file.request if step.request is None else step.request) or Decimal(0),
+                    source="prices.yaml",
                 ),
             )
             for start, step in steps
@@ -154,7 +159,7 @@ def bundled_prices(model: ModelInfo, at: datetime) -> PriceList | None:
     return _dearest(lists, source=_SOURCE if len(lists) == 1 else _DEAREST_HOUR)
 
 
-_Rates = tuple[Decimal, Decimal, Decimal]  # input, output, cached input
+_Rates = tuple[Decimal, Decimal, Decimal, Decimal, Decimal]  # input, output, cached, cache writes, call
 _Steps = tuple[tuple[int, _Rates], ...]
 
 
@@ -177,7 +182,13 @@ def _steps(prices: ModelPrice) -> _Steps | None:
         return None
     if "input_mtok" not in told or "output_mtok" not in told:
         return None
-    rates = [told["input_mtok"], told["output_mtok"], told.get("cache_read_mtok", told["input_mtok"])]
+    rates = [
+        told["input_mtok"],
+        told["output_mtok"],
+        told.get("cache_read_mtok", told["input_mtok"]),
+        told.get("cache_write_mtok", told["input_mtok"]),
+        told.get("requests_kcount", Decimal(0)) / 1000,
+    ]
     starts = {0}
     for rate in rates:
         if isinstance(rate, TieredPrices):
@@ -185,7 +196,16 @@ def _steps(prices: ModelPrice) -> _Steps | None:
                 tier.start + 1 for tier in rate.tiers
             )  # theirs hold above a length, ours from one on
     return tuple(
-        (start, (_rate(rates[0], start), _rate(rates[1], start), _rate(rates[2], start)))
+        (
+            start,
+            (
+                _rate(rates[0], start),
+                _rate(rates[1], start),
+                _rate(rates[2], start),
+                _rate(rates[3], start),
+                _rate(rates[4], start),
+            ),
+        )
         for start in sorted(starts)
     )
 
@@ -204,5 +224,12 @@ def _dearest(lists: list[_Steps], *, source: str) -> PriceList:
 
 def _prices(lists: list[_Steps], tokens: int, *, source: str) -> Prices:
     at_length = [next(rates for start, rates in reversed(steps) if tokens >= start) for steps in lists]
-    dollars, answers, cached = (max(rates) for rates in zip(*at_length, strict=True))
-    return Prices(input=dollars, output=answers, cached_input=cached, source=source)
+    dollars, answers, cached, written, call = (max(rates) for rates in zip(*at_length, strict=True))
+    return Prices(
+        input=dollars,
+        output=answers,
+        cached_input=cached,
+        cache_write=written if written != dollars else None,
+        request=call,
+        source=source,
+    )

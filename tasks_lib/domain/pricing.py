@@ -50,12 +50,16 @@ class PriceList:
             )
 
     @property
+    def is_by_call(self) -> bool:
+        """Whether tokens cost nothing, so that a call's cost is known whatever it used."""
+        return not any(
+            step.input or step.output or step.cached_input or step.cache_write for _, step in self.steps
+        )
+
+    @property
     def is_free(self) -> bool:
         """Whether any number of tokens costs nothing."""
-        return all(
-            not (step.input or step.output or step.cached_input or step.cache_write or step.request)
-            for _, step in self.steps
-        )
+        return self.is_by_call and not any(step.request for _, step in self.steps)
 
     def for_usage(self, usage: Usage) -> Prices:
         """The prices that hold for a call with these tokens."""

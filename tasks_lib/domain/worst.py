@@ -17,17 +17,23 @@ _A_REQUEST = 256  # tokens around the messages: what is told of the answer's for
 
 
 def worst_cost(
-    messages: Sequence[Message], choice: ModelChoice, output: Output, prices: PriceList
+    messages: Sequence[Message],
+    choice: ModelChoice,
+    output: Output,
+    prices: PriceList,
+    *,
+    most_output: int | None,
 ) -> Decimal | None:
-    """Dollars for a call whose every byte is a token and whose answer is as long as allowed.
+    """Dollars for a call whose every byte is a token and whose answer has so many tokens at most.
 
     Files count as much as they can at most, see `most_tokens`.
 
-    None if the answer's length is not bounded by the parameters.
+    None if nothing bounds the answer, and its tokens cost something.
     """
-    most_output = choice.most_output_tokens
     if most_output is None:
-        return None
+        if any(step.output for _, step in prices.steps):
+            return None
+        most_output = 0
     schema = len(orjson.dumps(output.schema)) * 2 if output.schema is not None else 0
     parameters = len(orjson.dumps(choice.parameters))  # tools and the like are read by the model, too
     most_input = (
@@ -38,7 +44,15 @@ def worst_cost(
         + sum(most_tokens(file, choice.model.name) for message in messages for file in message.files)
     )
     return max(
-        cost_of(Usage(input_tokens=most_input, output_tokens=most_output, cached_tokens=cached), step)
+        cost_of(
+            Usage(
+                input_tokens=most_input,
+                output_tokens=most_output,
+                cached_tokens=cached,
+                cache_write_tokens=written,
+            ),
+            step,
+        )
         for _, step in prices.steps
-        for cached in (0, most_input)  # nobody promises that cached ones are cheaper
+        for cached, written in ((0, 0), (most_input, 0), (0, most_input))  # nobody says which is dearest
     )

@@ -33,6 +33,7 @@ from tasks_lib.providers.protocol import Transport, WireProtocol
 from tasks_lib.providers.rates import rates_of
 
 _NOTHING = Decimal(0)
+_UNTOLD = Usage(input_tokens=0, output_tokens=0)  # where tokens cost nothing
 _UNASKED = Likely(0.0, 0.0)  # nobody counts tokens
 _INTERRUPTED = Failure(
     kind=FailureKind.CANCELLED, message="interrupted while the answer was awaited", maybe_billed=True
@@ -153,7 +154,7 @@ class Caller:
                 began=began,
                 closed_for=account.gate.closed_for,
             )
-            prices = self._prices_for(choice.model, outcome.usage)
+            prices = self._prices_for(choice.model, outcome)
             cost = self._cost(choice.model, outcome, prices)
             if leave.reserved is not None and self._money is not None:
                 self._money.settle(leave.reserved, cost)
@@ -215,7 +216,7 @@ class Caller:
         likely = _UNASKED
         if gate.counts_tokens:
             likely = self._forecast(plan, choice.model).likely(
-                messages, most_output=choice.most_output_tokens, among=gate.in_flight + 1
+                messages, most_output=self._bound(choice), among=gate.in_flight + 1
             )
         reserved: Reserved | None = None
         passed: Passed | None = None
@@ -254,14 +255,23 @@ class Caller:
         else:
             self._stop.call(Why.MONEY, reason)
 
-    def _prices_for(self, model: Model, usage: Usage | None) -> Prices | None:
+    def _bound(self, choice: ModelChoice) -> int | None:
+        """Tokens that an answer has at most; None if nothing bounds it."""
+        return self._accounts[choice.model.provider].provider.most_output_tokens(choice)
+
+    def _prices_for(self, model: Model, outcome: Reply | Failure) -> Prices | None:
+        """The prices that hold for what came; without usage only those of an answer paid by the call."""
         prices = self._prices.get(model)
-        return prices.for_usage(usage) if prices is not None and usage is not None else None
+        if prices is None:
+            return None
+        if outcome.usage is not None:
+            return prices.for_usage(outcome.usage)
+        return prices.steps[0][1] if isinstance(outcome, Reply) and prices.is_by_call else None
 
     def _cost(self, model: Model, outcome: Reply | Failure, prices: Prices | None) -> Decimal | None:
         """Dollars; None where tokens or prices are unknown, and nothing for what was surely not answered."""
-        if outcome.usage is not None and prices is not None:
-            return cost_of(outcome.usage, prices)
+        if prices is not None:
+            return cost_of(outcome.usage or _UNTOLD, prices)
         of_model = self._prices.get(model)
         if of_model is not None and of_model.is_free:
             return _NOTHING
@@ -273,7 +283,7 @@ class Caller:
         of_model = self._prices.get(choice.model)
         if of_model is None:
             return None
-        likely = self._forecast(plan, choice.model).likely(messages, most_output=choice.most_output_tokens)
+        likely = self._forecast(plan, choice.model).likely(messages, most_output=self._bound(choice))
         usage = Usage(input_tokens=round(likely.input_tokens), output_tokens=round(likely.output_tokens))
         return cost_of(usage, of_model.for_usage(usage))
 
@@ -282,7 +292,8 @@ class Caller:
         prices = self._prices.get(choice.model)
         if prices is None:
             return _NOTHING
-        return worst_cost(messages, choice, plan.output, prices) or _NOTHING
+        most_output = self._bound(choice)
+        return worst_cost(messages, choice, plan.output, prices, most_output=most_output) or _NOTHING
 
     def _forecast(self, plan: Plan, model: Model) -> Forecast:
         key = (plan.revision.fingerprint, model)

@@ -24,12 +24,14 @@ _SAMPLE = 500  # rows from which the length of a prompt is estimated
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedModel:
-    """A model that may be called; prices are dollars for a million tokens of a short prompt."""
+    """A model that may be called; prices are dollars for a million tokens of a short prompt, or a call."""
 
     model: str
     input_price: Decimal | None
     cached_input_price: Decimal | None
+    cache_write_price: Decimal | None  # None: as input
     output_price: Decimal | None
+    request_price: Decimal | None
     price_source: str | None  # None: the price is unknown
     limits: Limits
 
@@ -139,7 +141,7 @@ def _input_tokens(plans: Sequence[Plan], *, of: Sequence[Plan]) -> float:
 def _input_cost(
     plans: Sequence[Plan], prices: Mapping[Model, PriceList | None], *, runs: int
 ) -> Decimal | None:
-    """Dollars for the prompts of so many runs, of which the first have these plans; None: unknown."""
+    """Dollars for so many runs' prompts and calls, of which the first have these plans; None: unknown."""
     total = Decimal(0)
     by_model: dict[Model, list[Plan]] = {}
     for plan in plans:
@@ -150,7 +152,9 @@ def _input_cost(
         if price is None:
             return None
         tokens = _input_tokens(some, of=plans) * runs
-        total += Decimal(round(tokens)) * price.steps[0][1].input / MILLION
+        first = price.steps[0][1]
+        total += Decimal(round(tokens)) * first.input / MILLION
+        total += first.request * runs * len(some) / len(plans)
     return total.quantize(Decimal("0.000001"))
 
 
@@ -175,7 +179,9 @@ def _model(setup: Setup, model: Model, prices: PriceList | None) -> PlannedModel
         model=str(model),
         input_price=first.input if first else None,
         cached_input_price=first.cached_input if first else None,
+        cache_write_price=first.cache_write if first else None,
         output_price=first.output if first else None,
+        request_price=first.request if first else None,
         price_source=first.source if first else None,
         limits=limits_for(setup.provider(model), setup.job.limits),
     )

@@ -12,6 +12,7 @@ from tasks_lib.domain.job import Limits
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.planner import Planner
 from tasks_lib.domain.pricing import MILLION, PriceList
+from tasks_lib.domain.provider import Provider
 from tasks_lib.domain.row import Row
 from tasks_lib.domain.run import Status, TaskRun
 from tasks_lib.domain.task import Model
@@ -177,7 +178,7 @@ class Sampling:
         input_cost: Decimal | None = Decimal(0)
         most: Decimal | None = Decimal(0)
         for row in self._rows:
-            one_input, one_most = _cost_beforehand(row, planner, prices)
+            one_input, one_most = _cost_beforehand(row, planner, prices, self._setup.providers)
             input_cost = None if input_cost is None or one_input is None else input_cost + one_input
             most = None if most is None or one_most is None else most + one_most
         return Beforehand(rows=self._runs, input_cost=input_cost, most=most)
@@ -221,19 +222,24 @@ def _in_chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 
 
 def _cost_beforehand(
-    row: Row, planner: Planner, prices: Mapping[Model, PriceList | None]
+    row: Row,
+    planner: Planner,
+    prices: Mapping[Model, PriceList | None],
+    providers: Mapping[str, Provider],
 ) -> tuple[Decimal | None, Decimal | None]:
     """Dollars for a row's prompts, and for its calls at most."""
     input_cost: Decimal | None = Decimal(0)
     most: Decimal | None = Decimal(0)
     for charted in planner.charts(row):
-        one_input, one_most = _cost_of(planner.plan(charted, task_run_id=""), prices)
+        one_input, one_most = _cost_of(planner.plan(charted, task_run_id=""), prices, providers)
         input_cost = None if input_cost is None or one_input is None else input_cost + one_input
         most = None if most is None or one_most is None else most + one_most
     return input_cost, most
 
 
-def _cost_of(plan: Plan, prices: Mapping[Model, PriceList | None]) -> tuple[Decimal | None, Decimal | None]:
+def _cost_of(
+    plan: Plan, prices: Mapping[Model, PriceList | None], providers: Mapping[str, Provider]
+) -> tuple[Decimal | None, Decimal | None]:
     if plan.problem is not None:
         return Decimal(0), Decimal(0)
     choice = plan.models[0]
@@ -242,10 +248,10 @@ def _cost_of(plan: Plan, prices: Mapping[Model, PriceList | None]) -> tuple[Deci
         return None, None
     characters = sum(len(message.text) for message in plan.messages)
     tokens = Decimal(round(characters / CHARACTERS_A_TOKEN))
-    return (
-        tokens * price.steps[0][1].input / MILLION,
-        Decimal(0) if price.is_free else worst_cost(plan.messages, choice, plan.output, price),
-    )
+    most_output = providers[choice.model.provider].most_output_tokens(choice)
+    most = worst_cost(plan.messages, choice, plan.output, price, most_output=most_output)
+    first = price.steps[0][1]
+    return tokens * first.input / MILLION + first.request, Decimal(0) if price.is_free else most
 
 
 def outlook(setup: Setup, asked: Sequence[Asked], *, chosen: int, rows: int) -> Outlook:

@@ -158,7 +158,7 @@ def test_prices_that_change_with_the_hour_are_the_highest_of_the_day(name: str) 
         ModelPrice(input_mtok=Decimal(1)),
         ModelPrice(output_mtok=Decimal(1)),
         ModelPrice(),
-        ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(1), requests_kcount=Decimal(5)),
+        ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(1), input_mchars=Decimal(5)),
         ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(1), output_reasoning_mtok=Decimal(5)),
     ],
 )
@@ -168,11 +168,11 @@ def test_what_is_not_all_by_the_token_is_unknown(prices: ModelPrice) -> None:
 
 
 def test_prices_of_what_a_chat_does_not_use_do_no_harm() -> None:
-    """Searches, sounds, pictures and writing to a cache are billed elsewhere."""
+    """Searches, sounds and pictures are billed elsewhere."""
     prices = ModelPrice(
         input_mtok=Decimal(1),
         output_mtok=TieredPrices(base=Decimal(2), tiers=[Tier(start=10, price=Decimal(3))]),
-        cache_write_mtok=Decimal(9),
+        cache_write_1h_mtok=Decimal(9),
         web_searches_kcount=Decimal(10),
         input_audio_mtok=Decimal(7),
     )
@@ -182,6 +182,27 @@ def test_prices_of_what_a_chat_does_not_use_do_no_harm() -> None:
         (0, Decimal(1), Decimal(2), Decimal(1)),
         (11, Decimal(1), Decimal(3), Decimal(1)),
     ]
+
+
+def test_writing_to_a_cache_and_a_call_have_prices_of_their_own() -> None:
+    """As Anthropic bills what is written to a cache, and Perplexity each call."""
+    cached = prices_of("anthropic:claude-haiku-4-5")
+    assert cached is not None
+    assert cached.steps[0][1].cache_write == Decimal("1.25")
+    usage = Usage(input_tokens=1000, output_tokens=100, cached_tokens=300, cache_write_tokens=600)
+    theirs = genai_prices.calc_price(
+        genai_prices.Usage(
+            input_tokens=1000, cache_read_tokens=300, cache_write_tokens=600, output_tokens=100
+        ),
+        "claude-haiku-4-5",
+        provider_id="anthropic",
+        genai_request_timestamp=NOW,
+    )
+    assert cost_of(usage, cached.for_usage(usage)) == theirs.total_price
+    prices = ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(1), requests_kcount=Decimal(5))
+    by_call = bundled_prices(ModelInfo(id="m", match=None, prices=prices), NOW)  # type: ignore[arg-type]  # as above
+    assert by_call is not None
+    assert by_call.steps[0][1].request == Decimal("0.005")
 
 
 @pytest.mark.parametrize(
@@ -242,6 +263,23 @@ def test_the_user_s_own_prices_win(project: Project) -> None:
         (1000, 1, 2, None),
         (5000, 2, 4, Decimal("0.2")),
     ]
+
+
+def test_the_user_s_prices_tell_cache_writes_and_calls(project: Project) -> None:
+    """A call's price holds for every length of the prompt that does not say another."""
+    project.write(
+        FILE,
+        """\
+"a:b": {input: 1, output: 2, cache_write: 1.25}
+"a:picture": {input: 0, output: 0, request: 0.04}
+"a:steps": {input: 1, output: 2, request: 0.01, steps: [{from: 9, input: 2, output: 3}, {from: 99, input: 2, output: 3, request: 0}]}
+""",
+    )
+    own = load_prices(project.job, at=NOW).own
+    assert own["a:b"].steps[0][1].cache_write == Decimal("1.25")
+    assert own["a:picture"].is_by_call
+    assert own["a:picture"].steps[0][1].request == Decimal("0.04")
+    assert [step.request for _, step in own["a:steps"].steps] == [Decimal("0.01"), Decimal("0.01"), 0]
 
 
 def test_a_prices_file_is_found_as_a_providers_file_is(project: Project) -> None:

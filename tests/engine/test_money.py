@@ -104,6 +104,22 @@ async def test_a_free_model_costs_nothing_even_if_nothing_is_known():
 
 
 @pytest.mark.anyio
+async def test_a_call_that_is_paid_as_a_call_needs_no_usage():
+    """Four cents an answer, set aside before, whatever it used; one that was lost may have cost as much."""
+    by_call = Prices(input=Decimal(0), output=Decimal(0), request=Decimal("0.04"), source="test")
+    prices = {BIG: PriceList(steps=((0, by_call),))}
+    world = World(prices=prices, most_cost=Decimal("0.1"), step=says(usage=False))
+    await world.run(rows=5, at_once=1)
+    assert (len(world.arrivals), world.money.spent) == (2, Decimal("0.08"))
+    attempts = [attempt for run in world.runs for attempt in run.attempts]
+    assert [(one.cost, one.prices) for one in attempts] == [(Decimal("0.04"), by_call)] * 2
+    lost = World(prices=prices, retries=Retries(transient=0), step=reset())
+    await lost.run(rows=1)
+    (attempt,) = lost.runs[0].attempts
+    assert (attempt.cost, attempt.estimated_cost) == (None, Decimal("0.04"))
+
+
+@pytest.mark.anyio
 async def test_a_cost_without_a_worst_case_counts_when_it_is_known():
     """Answers without a bound cannot be reserved for; the limit ends the batch as soon as it is passed."""
     world = World(prices=PRICES, most_cost=Decimal(10), step=says(output_tokens=4))
