@@ -74,8 +74,8 @@ def is_whole(content: bytes, mime_type: str) -> bool:
     match mime_type:
         case "image/png":
             return _png_is_whole(content)
-        case "image/jpeg":  # the scan itself holds no end marker, and a thumbnail's stands before the scan
-            return content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
+        case "image/jpeg":
+            return _jpeg_is_whole(content)
         case "image/webp":
             return int.from_bytes(content[4:8], "little") + 8 <= len(content)
         case "image/gif":
@@ -117,6 +117,17 @@ def _png_is_whole(content: bytes) -> bool:
         if content[at + 4 : at + 8] == b"IEND":
             return True
         at += 12 + int.from_bytes(content[at : at + 4])
+    return False
+
+
+def _jpeg_is_whole(content: bytes) -> bool:
+    """Whether the end marker follows the scan, which itself holds none; a thumbnail's stands before it."""
+    at = 2
+    while at + 4 <= len(content) and content[at] == 0xFF:
+        if content[at + 1] == 0xDA:
+            return content.find(b"\xff\xd9", at) > 0
+        filled = content[at + 1] == 0xFF
+        at += 1 if filled else 2 + int.from_bytes(content[at + 2 : at + 4])
     return False
 
 
