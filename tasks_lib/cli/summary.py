@@ -145,7 +145,7 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
     for one in summary.accuracy:
         if one.compared:
             share = percent(one.right, one.compared)
-            yield "accuracy", f"{one.field}: {count(one.right)} of {count(one.compared)} right ({share})"
+            yield "accuracy", f"{one.name}: {count(one.right)} of {count(one.compared)} right ({share})"
     if summary.output is not None:
         yield "output", nearby(summary.output)
     elif not summary.outcome.is_whole:

@@ -14,14 +14,15 @@ _ROWS = 5_000  # at a time
 
 
 def accuracy_of(job: Job, *, source: OpenSource, ledger: Ledger, limit: int | None) -> tuple[Accuracy, ...]:
-    """The accuracy of each field that the job has an expectation for.
+    """The accuracy of each field that the job has an expectation for, by revision where they are compared.
 
     A value is right if it is written like the expected one, but for space around it and case; rows without
     an answer, or without an expected value, are not compared.
     """
     planner = planner_of(job)
-    compared = dict.fromkeys(job.expected, 0)
-    right = dict.fromkeys(job.expected, 0)
+    revisions: tuple[str | None, ...] = job.assignment.compare or (None,)
+    fields = [(field, revision) for field in job.expected for revision in revisions]
+    compared, right = dict.fromkeys(fields, 0), dict.fromkeys(fields, 0)
     for rows in source.rows(size=_ROWS, limit=limit, columns=columns_of(job)):
         charted = [one for row in rows for one in planner.charts(row)]
         results = ledger.results([one.identity for one in charted])
@@ -34,10 +35,11 @@ def accuracy_of(job: Job, *, source: OpenSource, ledger: Ledger, limit: int | No
                 expected = one.row.values[column]
                 if expected is None or not isinstance(answer, Mapping):
                     continue
-                compared[field] += 1
-                right[field] += _written(answer.get(field)) == _written(expected)
+                of = (field, one.revision.tag if job.assignment.compare else None)
+                compared[of] += 1
+                right[of] += _written(answer.get(field)) == _written(expected)
     return tuple(
-        Accuracy(field=field, compared=compared[field], right=right[field]) for field in job.expected
+        Accuracy(field=of[0], revision=of[1], compared=compared[of], right=right[of]) for of in fields
     )
 
 

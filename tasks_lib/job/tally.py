@@ -23,6 +23,12 @@ class Accuracy:
     field: str
     compared: int
     right: int
+    revision: str | None = None  # the tag, where revisions are compared
+
+    @property
+    def name(self) -> str:
+        """The field, and the revision where there are several."""
+        return self.field if self.revision is None else f"{self.field} ({self.revision})"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -222,5 +228,5 @@ class Summary:
             "failures": self.failures,
             "ledger": str(self.ledger),
             "output": str(self.output) if self.output else None,
-            "accuracy": {one.field: {"compared": one.compared, "right": one.right} for one in self.accuracy},
+            "accuracy": {one.name: {"compared": one.compared, "right": one.right} for one in self.accuracy},
         }
