@@ -61,7 +61,8 @@ def _set(blocks: Sequence[Block], *, text: str, title: str, warnings: tuple[str,
             content = typst.compile(_page(), sys_inputs=told, font_paths=_fonts(system), pdf_standards="a-2b")
         except typst.TypstError as error:
             missing = list(dict.fromkeys(_MISSING.findall(error.diagnostic)))
-            if not missing:
+            if not missing:  # something else that PDF/A does not allow
+                warnings = (*warnings, f"the PDF is no PDF/A: {error.message}")
                 break
         else:
             return Pages(content=content, warnings=warnings)

@@ -152,7 +152,7 @@ def test_what_nests_too_deep_is_set_all_the_same(text: str) -> None:
 
 def test_what_no_font_has_is_told_and_attached() -> None:
     """A character without a glyph is a warning, and the text itself goes with the pages."""
-    lacking = "\U0001c900 and \ue123"  # nobody has been given them
+    lacking = "\U0001c900 and \U0001c901"  # nobody has been given them
     pages = typeset(f"Here is {lacking}.", title="t")
     (warning,) = pages.warnings
     assert "no font here has" in warning
