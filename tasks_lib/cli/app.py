@@ -174,6 +174,12 @@ RetryPoisoned = Annotated[
         help="Ask rows again, too, that were set aside for killing the process.",
     ),
 ]
+AsAgent = Annotated[
+    bool,
+    typer.Option(
+        "--as-agent", metavar="", help="Print it as a browser agent's API answers: result, status, …"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object on standard output.")]
 WhoseJob = Annotated[
     Path | None,
@@ -654,12 +660,7 @@ def task_run(
     ledger: Annotated[
         Path, typer.Option("--ledger", metavar="FILE", help="Keep the run in this ledger.")
     ] = Path("rowmill.duckdb"),
-    as_agent: Annotated[
-        bool,
-        typer.Option(
-            "--as-agent", metavar="", help="Print it as a browser agent's API answers: result, status, …"
-        ),
-    ] = False,
+    as_agent: AsAgent = False,
 ) -> None:
     """Run a task once, and print the whole record of the run as JSON.
 
@@ -703,11 +704,18 @@ def show(
     *,
     job: WhoseJob = None,
     ledger: WhichLedger = None,
-    as_json: AsJson = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", metavar="", help="Print the record of the run, as the task-run APIs have it, as JSON."
+        ),
+    ] = False,
+    as_agent: AsAgent = False,
 ) -> None:
     """Show all that is known of one row's run, with every call that was made.
 
     The id is the column task_run_id of the enriched rows and of reports.
+    `rowmill schema task_run` describes what --json prints.
 
     For example:
 
@@ -717,7 +725,7 @@ def show(
     from tasks_lib.cli.places import ledger_of
     from tasks_lib.cli.show import show_run
 
-    show_run(ledger_of(named=ledger, job=job), task_run_id, as_json=as_json)
+    show_run(ledger_of(named=ledger, job=job), task_run_id, as_json=as_json, as_agent=as_agent)
 
 
 @app.command()
@@ -905,6 +913,8 @@ def schema(
     ],
 ) -> None:
     """Print the JSON Schema of a file that you write, for your editor.
+
+    That of task_run describes what `rowmill show --json` prints.
 
     For example:
 

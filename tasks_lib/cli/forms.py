@@ -13,12 +13,13 @@ class Form(StrEnum):
 
 
 class SchemaOf(StrEnum):
-    """The files that a user writes."""
+    """The files that a user writes, and the record that a run is told as."""
 
     JOB = "job"
     TASK = "task"
     PROVIDERS = "providers"
     PRICES = "prices"
+    TASK_RUN = "task_run"
 
 
 class AfterAmbiguous(StrEnum):

@@ -8,10 +8,11 @@ from tasks_lib.cli.cells import json_text, readable
 from tasks_lib.cli.tables import Table, show_table
 from tasks_lib.cli.words import tell, visible
 from tasks_lib.job.reading import open_to_read
+from tasks_lib.ledger.record import record_of
 
 
-def show_run(ledger: Path, task_run_id: str, *, as_json: bool) -> None:
-    """Print all that a ledger knows of a task run.
+def show_run(ledger: Path, task_run_id: str, *, as_json: bool, as_agent: bool) -> None:
+    """Print all that a ledger knows of a task run, for a reader or as one of the two records.
 
     Raises:
         Mistake: there is no such ledger or run, several runs begin so, or the ledger is in use and cannot
@@ -19,8 +20,9 @@ def show_run(ledger: Path, task_run_id: str, *, as_json: bool) -> None:
     """
     with open_to_read(ledger) as opened:
         run = opened.show(task_run_id)
-    if as_json:
-        tell(json_text(run))
+    if as_json or as_agent:
+        record = record_of(run)
+        tell(json_text(record.agent_response() if as_agent else record.as_json()))
         return
     attempts, files = run.pop("attempts"), run.pop("files")
     tell("\n".join(_facts(run)))

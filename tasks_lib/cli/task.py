@@ -1,6 +1,7 @@
 """One task, one run, from the command line."""
 
 import sys
+from base64 import b64encode
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -76,13 +77,13 @@ def task_input(given: Sequence[str]) -> dict[str, JsonValue]:
     return found
 
 
-def task_files(given: Sequence[str]) -> list[tuple[str, bytes]]:
-    """The names and bytes of files.
+def task_files(given: Sequence[str]) -> list[dict[str, str]]:
+    """The names and contents of files, as the API takes them.
 
     Raises:
         Mistake: one cannot be read.
     """
-    return [(Path(path).name, _read(Path(path))) for path in given]
+    return [{"filename": Path(path).name, "content": b64encode(_read(Path(path))).decode()} for path in given]
 
 
 def _object(text: str) -> dict[str, JsonValue]:

@@ -1,6 +1,6 @@
 """One task, one run: asked at once, and told whole; the runs that were, told by their ids."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -10,6 +10,7 @@ from anyio import to_thread
 from tasks_lib.configs import Environment, load_task
 from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.inputs import FileSources
 from tasks_lib.domain.job import Job, Limits, Source
 from tasks_lib.domain.labels import MOST_METADATA, Labels
 from tasks_lib.domain.mistake import Mistake
@@ -27,6 +28,7 @@ from tasks_lib.ledger import open_ledger
 from tasks_lib.ledger.record import TaskRunRecord, record_of
 
 DEFAULT_LEDGER = Path("rowmill.duckdb")
+_FILES = "task_files"  # the column of the one row that holds its files
 
 
 class NotAnId(Mistake):
@@ -37,6 +39,7 @@ async def run_task(
     task: Task | Path | str,
     task_input: Mapping[str, JsonValue],
     *,
+    task_files: Sequence[Mapping[str, str]] = (),
     revision_id: str | None = None,
     revision_tag: str | None = None,
     reporting_group: str | None = None,
@@ -58,6 +61,7 @@ async def run_task(
     Args:
         task: a task, or the path of its file.
         task_input: a value for each `{{placeholder}}` of the task's prompts; others are not sent.
+        task_files: files to send along, each as `{"filename", "content"}` with base64.
         revision_id: the revision to use; without it and a tag the traffic weights choose.
         revision_tag: the same by its tag.
         reporting_group: to whose account the run goes, at most 64 characters; made at its first use.
@@ -91,6 +95,7 @@ async def run_task(
         task=loaded,
         source=Source(),
         inputs={name: name for name in loaded.names},
+        files=FileSources(columns=(_FILES,) if task_files else ()),
         labels=Labels(
             reporting_group=_constant(reporting_group),
             reference=_constant(task_reference),
@@ -113,7 +118,8 @@ async def run_task(
         planner = planner_of(setup.job)
     except ValueError as error:  # no such revision
         raise Mistake(str(error)) from None
-    (charted,) = planner.charts(Row(number=1, key=task_run_id, values=dict(task_input)))
+    values: dict[str, JsonValue] = {**task_input, _FILES: [*map(dict, task_files)]}
+    (charted,) = planner.charts(Row(number=1, key=task_run_id, values=values))
     plan = planner.plan(charted, task_run_id=task_run_id)
     if plan.problem is not None:
         raise Mistake(plan.problem.message)

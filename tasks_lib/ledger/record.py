@@ -5,6 +5,7 @@ in their order and with nothing added to any of them. What we know beyond stands
 is the same run as Webagent's page has it.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -258,4 +259,10 @@ def _plain(amount: Decimal) -> str:
 
 def record_schema() -> dict[str, Any]:
     """The JSON Schema of a record as JSON."""
-    return TaskRunRecord.model_json_schema(mode="serialization")
+    schema = TaskRunRecord.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A rowmill task run"}
+
+
+def record_schema_text() -> str:
+    """The same as JSON text, as docs/schemas/task_run.schema.json has it."""
+    return json.dumps(record_schema(), indent=2, ensure_ascii=False) + "\n"

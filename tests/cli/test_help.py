@@ -96,7 +96,7 @@ def test_a_misspelt_command(project: Project) -> None:
     """A misspelt command is answered with the right one."""
     done = project.here("statsu")
     assert done.code == 2
-    assert "Did you mean 'status'?" in done.err
+    assert "Did you mean 'status'" in done.err
 
 
 @pytest.mark.parametrize(
