@@ -1,5 +1,8 @@
 """Small batches of each protocol against aimock, which speaks them all, and says what it was asked."""
 
+import struct
+import zlib
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,18 +84,27 @@ def fixtures(content: str) -> list[dict[str, Any]]:
     ]
 
 
-def run(folder: Path, server: Aimock, name: str, *, output: str, key: str = KEY, job: str = "") -> Summary:
+def run(
+    folder: Path,
+    server: Aimock,
+    name: str,
+    *,
+    output: str,
+    key: str = KEY,
+    model: str | None = None,
+    limits: str = ", max_cost: 1",
+) -> Summary:
     """A batch of the five rows against the family's built-in provider, at the server's address."""
     family = FAMILIES[name]
     rows = "".join(f"{number},{text}\n" for number, text in ROWS.items())
     (folder / "rows.csv").write_text("id,text\n" + rows)
     (folder / "task.yaml").write_text(
         f"task: mood\n{output}system_prompt: Be brief.\nuser_prompt: 'Mood of {{{{text}}}}'\n"
-        f"model: {name}:{family.model}\nparameters: {{max_tokens: 200, temperature: 0.25}}\n"
+        f"model: {name}:{model or family.model}\nparameters: {{max_tokens: 200, temperature: 0.25}}\n"
     )
     (folder / "job.yaml").write_text(
         "task: task.yaml\nsource: {path: rows.csv, key: id}\nledger: ledger.duckdb\n"
-        "retries: {transient: 1, rate_limited: 3}\nlimits: {in_flight: 2, max_cost: 1}\n" + job
+        "retries: {transient: 1, rate_limited: 3}\nlimits: {in_flight: 2" + limits + "}\n"
     )
     variable = "GEMINI_API_KEY" if name == "google" else f"{name.upper()}_API_KEY"
     environment = Environment.of({variable: key, f"{name.upper()}_BASE_URL": server.url + family.base})
@@ -157,3 +169,65 @@ def test_a_key_that_is_not_known_ends_the_batch(tmp_path: Path, name: str) -> No
     assert summary.completed == 0
     kinds = sql(tmp_path, "select distinct failure_kind, http_status from attempts")
     assert kinds == [("unauthorized", 401)]
+
+
+def picture() -> bytes:
+    """A PNG of one red point."""
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0\xff\0\0")),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+
+
+def recording(samples: bytes) -> bytes:
+    """A WAV file with bare samples of 16 bits at 24,000 a second."""
+    form = struct.pack("<IHHIIHH", 16, 1, 1, 24_000, 48_000, 2, 16)
+    data = b"WAVEfmt " + form + b"data" + struct.pack("<I", len(samples)) + samples
+    return b"RIFF" + struct.pack("<I", len(data)) + data
+
+
+SAMPLES = struct.pack("<8h", *range(8))
+MEDIA = {
+    "picture": ("openai", "gpt-image-1", "image", {"image": {"b64Json": picture()}}, picture()),
+    "speech": (
+        "openai",
+        "tts-1",
+        "audio",
+        {"audio": recording(SAMPLES), "format": "wav"},
+        recording(SAMPLES),
+    ),
+    "bare samples": (
+        "google",
+        "gemini-2.5-flash-preview-tts",
+        "audio",
+        {"audio": {"b64Json": SAMPLES, "contentType": "audio/L16;codec=pcm;rate=24000"}},
+        recording(SAMPLES),
+    ),
+}
+
+
+def in_base64(value: object) -> Any:
+    if isinstance(value, dict):
+        return {name: in_base64(part) for name, part in value.items()}
+    return b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+@pytest.mark.parametrize("name", MEDIA)
+def test_pictures_and_speech_come_as_files(tmp_path: Path, name: str) -> None:
+    """What the server sent in Base64, as bytes or as bare samples lies beside the ledger as a whole file."""
+    provider, model, modality, answer, whole = MEDIA[name]
+    answers = [{"match": {"userMessage": text}, "response": in_base64(answer)} for text in ROWS.values()]
+    with aimock(tmp_path, answers) as server:
+        summary = run(tmp_path, server, provider, output=f"output: {modality}\n", model=model, limits="")
+        statuses = [entry["response"]["status"] for entry in server.journal()]
+    assert (summary.completed, summary.failures, statuses) == (len(ROWS), {}, [200] * len(ROWS))
+    files = sql(tmp_path, "select uri, size from files where direction = 'out'")
+    assert len(files) == len(ROWS)
+    for uri, size in files:
+        assert (tmp_path / uri).read_bytes() == whole
+        assert size == len(whole)
