@@ -23,6 +23,7 @@ from tasks_lib.engine.feed import Feed, Fetch
 from tasks_lib.engine.money import Money, Sums
 from tasks_lib.engine.run import Engine, Prepare, utc_now
 from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.job.abilities import untold
 from tasks_lib.job.accounts import group_rows, open_accounts, rows_at_once
 from tasks_lib.job.accuracy import accuracy_of
 from tasks_lib.job.books import Books, ChunkWatch
@@ -236,6 +237,7 @@ class Batch:
         async with Feed(fetch) as feed:
             if not await feed.has_any():
                 return  # without having opened an account or started a local model
+            self.tally.warnings.extend(untold(self._setup))
             if self._setup.job.workers > 1 and transport is None and not self.suspects.any:
                 fleet = Fleet(
                     self._setup,

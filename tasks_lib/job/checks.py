@@ -8,6 +8,7 @@ from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, Labels
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.planner import Planner
 from tasks_lib.domain.template import Template
+from tasks_lib.job.abilities import check_modality
 from tasks_lib.job.kept_files import check_files
 from tasks_lib.job.row_inputs import check_inputs, document_placeholders, file_columns, row_files_of
 from tasks_lib.job.setup import LOCAL, Setup
@@ -22,6 +23,7 @@ def check_before_rows(setup: Setup) -> None:
     Raises:
         Mistake: one of them would fail the batch later.
     """
+    check_modality(setup)
     setup.secrets()
     webhook_secret(setup)
     for model in setup.models:

@@ -11,6 +11,7 @@ from tasks_lib.domain.pricing import MILLION, PriceList
 from tasks_lib.domain.row import Row
 from tasks_lib.domain.task import Model
 from tasks_lib.engine.forecast import CHARACTERS_A_TOKEN
+from tasks_lib.job.abilities import untold
 from tasks_lib.job.accounts import limits_for
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.misnamed import misnamed_revisions
@@ -120,7 +121,11 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
             limits=job.limits,
             estimated_input_tokens=round(_input_tokens(plans, of=plans) * seen.to_run),
             estimated_input_cost=_input_cost(plans, prices, runs=seen.to_run),
-            warnings=(*misnamed_revisions(job, source, limit=options.limit), *_warnings(job, source, prices)),
+            warnings=(
+                *misnamed_revisions(job, source, limit=options.limit),
+                *untold(setup),
+                *_warnings(job, source, prices),
+            ),
         )
     return found, seen.chosen
 

@@ -37,7 +37,7 @@ _ANSWER = "answer"  # the name of the tool that an answer is given with
 _MOST_FRAMES = 256  # a batch has one for each model of each revision
 _MOST_TOKENS = 10**9  # beyond it a count is nonsense, and nothing that money or a database should reckon with
 
-SUBSET = Subset(  # https://platform.claude.com/docs/en/build-with-claude/structured-outputs
+_SUBSET = Subset(  # https://platform.claude.com/docs/en/build-with-claude/structured-outputs
     keywords=frozenset(
         [
             "type",
@@ -236,7 +236,7 @@ def _frame_of(provider: Provider, choice: ModelChoice, output: Output) -> _Frame
     told = form_in_words(output)
     by_tool = False
     if schema is not None and provider.structured_output == "json_schema":
-        converted = convert(schema, SUBSET).schema
+        converted = convert(schema, _SUBSET).schema
         if converted is not None:
             own = asked.get("output_config")
             form = {"format": {"type": "json_schema", "schema": converted}}
@@ -251,6 +251,11 @@ def _frame_of(provider: Provider, choice: ModelChoice, output: Output) -> _Frame
     return _Frame(
         before, told, by_tool, metadata if isinstance(metadata, dict) else {}, made_for=(choice, output)
     )
+
+
+def subset_for(asked: Mapping[str, JsonValue]) -> Subset:  # noqa: ARG001  # the same for all schemas
+    """What of a schema the API is told."""
+    return _SUBSET
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:

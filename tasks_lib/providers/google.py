@@ -409,12 +409,16 @@ def _speech(voice: str) -> JsonValue:
     return {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": voice}}}
 
 
+def subset_for(asked: Mapping[str, JsonValue]) -> Subset:
+    """What of a schema the API is told."""
+    return _SUBSET_WITHOUT_REFERENCES if "definitions" in asked else _SUBSET
+
+
 def _form_of(output: Output, *, way: str) -> tuple[dict[str, JsonValue], str | None]:
     """How an answer's form is asked for: by the API's own means, in words, or both."""
     asked = schema_asked(output)
     if way == "json_schema" and asked is not None:
-        subset = _SUBSET_WITHOUT_REFERENCES if "definitions" in asked else _SUBSET
-        schema = convert(asked, subset).schema
+        schema = convert(asked, subset_for(asked)).schema
         if schema is not None:
             return {"responseMimeType": "application/json", "responseJsonSchema": dict(schema)}, None
     has_mode = output.modality is Modality.JSON and way != "prompt"
