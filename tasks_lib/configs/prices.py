@@ -23,6 +23,7 @@ from tasks_lib.domain.task import Model
 
 _SOURCE: Final = f"genai-prices {version('genai-prices')}"
 _DEAREST_HOUR: Final = f"{_SOURCE}, dearest hour"
+_DEAREST_OUTPUT: Final = f"{_SOURCE}, dearest output"
 
 # Whose prices hold for a provider of ours, where the address does not tell (it may be that of a gateway).
 _BILLED_BY: Final = {
@@ -32,6 +33,7 @@ _BILLED_BY: Final = {
 
 # Units that a chat about text never uses, or whose use the protocol does not report.
 _ELSEWHERE: Final = ("cache_write_1h", "audio", "image", "video", "document", "searches")
+_MEDIA: Final = ("output_image_mtok", "output_audio_mtok")  # a usage does not tell how many are which
 _OURS: Final = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "requests_kcount")
 
 
@@ -150,13 +152,16 @@ def bundled_prices(model: ModelInfo, at: datetime) -> PriceList | None:
     """The prices of a model at a moment; None if they are not known or not all by the token.
 
     Where they change with the time of day they are the highest of the day: a batch runs for hours, and it
-    must not pass its limit.
+    must not pass its limit. All that comes from a model which makes pictures or speech is priced as those.
     """
     prices = list(dict.fromkeys(_steps(model.get_prices(moment)) for moment in _moments(model, at)))
     if None in prices:
         return None
     lists = [steps for steps in prices if steps is not None]
-    return _dearest(lists, source=_SOURCE if len(lists) == 1 else _DEAREST_HOUR)
+    if len(lists) > 1:
+        return _dearest(lists, source=_DEAREST_HOUR)
+    is_media = any(getattr(model.get_prices(at), name, None) is not None for name in _MEDIA)
+    return _dearest(lists, source=_DEAREST_OUTPUT if is_media else _SOURCE)
 
 
 _Rates = tuple[Decimal, Decimal, Decimal, Decimal, Decimal]  # input, output, cached, cache writes, call
@@ -189,8 +194,9 @@ def _steps(prices: ModelPrice) -> _Steps | None:
         told.get("cache_write_mtok", told["input_mtok"]),
         told.get("requests_kcount", Decimal(0)) / 1000,
     ]
+    outputs = [told["output_mtok"], *(told[name] for name in _MEDIA if name in told)]
     starts = {0}
-    for rate in rates:
+    for rate in (*rates, *outputs):
         if isinstance(rate, TieredPrices):
             starts.update(
                 tier.start + 1 for tier in rate.tiers
@@ -200,7 +206,7 @@ def _steps(prices: ModelPrice) -> _Steps | None:
             start,
             (
                 _rate(rates[0], start),
-                _rate(rates[1], start),
+                max(_rate(output, start) for output in outputs),
                 _rate(rates[2], start),
                 _rate(rates[3], start),
                 _rate(rates[4], start),

@@ -88,7 +88,10 @@ def by_the_token() -> Iterator[tuple[Biller, ModelInfo]]:
 
 
 def test_every_bundled_price_is_theirs_or_unknown() -> None:
-    """Whatever the package knows of two thousand models, we say the same cost or none."""
+    """Whatever the package knows of two thousand models, we say the same cost or none.
+
+    Of models that make pictures or speech we say no less.
+    """
     compared = 0
     for biller, model in by_the_token():
         prices = bundled_prices(model, NOW)
@@ -102,11 +105,31 @@ def test_every_bundled_price_is_theirs_or_unknown() -> None:
                 biller,
                 genai_request_timestamp=NOW,
             )
-            assert abs(cost_of(usage, prices.for_usage(usage)) - theirs.total_price) <= Decimal("1e-9"), (
-                model.id
-            )
+            more = cost_of(usage, prices.for_usage(usage)) - theirs.total_price
+            is_media = prices.steps[0][1].source.endswith("dearest output")
+            assert more >= Decimal("-1e-9"), model.id
+            assert is_media or more <= Decimal("1e-9"), model.id
         compared += 1
     assert compared > 1500
+
+
+@pytest.mark.parametrize(
+    ("name", "dollars"),
+    [
+        ("google:gemini-2.5-flash-image", 30),  # its words would cost 2.50
+        ("google:gemini-2.5-flash", Decimal("2.5")),
+        ("openai:gpt-image-1.5", 32),
+    ],
+)
+def test_what_a_model_of_pictures_makes_is_priced_as_pictures(name: str, dollars: Decimal) -> None:
+    """Nobody tells how many of its tokens were words, and a limit of money must hold."""
+    prices = prices_of(name)
+    assert prices is not None
+    _, step = prices.steps[0]
+    assert (step.output, step.source) == (
+        dollars,
+        SOURCE if name.endswith("flash") else f"{SOURCE}, dearest output",
+    )
 
 
 def test_prices_name_their_source() -> None:
