@@ -7,6 +7,7 @@ from typing import Final
 
 from tasks_lib.domain.failure import FailureKind
 from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.inputs import FileInput, FileSources
 from tasks_lib.domain.job import Destination, Job, Limits, Source, Webhook
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.retries import Retries
@@ -28,6 +29,7 @@ def definition_of(job: Job) -> Mapping[str, JsonValue]:
         "task": _task(job.task),
         "source": _source(job.source),
         "inputs": dict(job.inputs),
+        **_files(job.files),
         "reporting_group": _text(labels.reporting_group),
         "reference": _text(labels.reference),
         "context_id": _text(labels.context_id),
@@ -63,6 +65,32 @@ def _task(task: Task) -> Mapping[str, JsonValue]:
         "description": task.description,
         "output": _output(task.output),
         "revisions": [_revision(revision) for revision in task.revisions],
+        **_file_input(task.file_input),
+        "input_processors": [
+            {
+                "param_name": step.param_name,
+                "input_processor": step.input_processor,
+                "config": dict(step.config),
+            }
+            for step in task.processors
+        ],
+    }
+
+
+def _file_input(told: FileInput) -> Mapping[str, JsonValue]:
+    return {
+        "file_input_mode": told.mode.value,
+        "file_required": told.required,
+        "max_file_bytes": told.max_bytes,
+    }
+
+
+def _files(told: FileSources) -> Mapping[str, JsonValue]:
+    return {
+        "files": list(told.columns),
+        "file_folders": [str(folder) for folder in told.folders],
+        "allow_urls": list(told.hosts),
+        "allow_private_addresses": told.allow_private_addresses,
     }
 
 

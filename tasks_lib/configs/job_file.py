@@ -19,6 +19,7 @@ from tasks_lib.configs.fields import (
     Workers,
     kind_of,
 )
+from tasks_lib.configs.input_file import FileColumns, Host
 from tasks_lib.configs.places import Address, Variable
 from tasks_lib.configs.task_file import ModelName
 
@@ -138,6 +139,24 @@ class JobFile(Keys):
     inputs: dict[str, Text] = Field(
         default_factory=dict,
         description="placeholder: column. A placeholder that is not named takes the column of its name",
+    )
+    files: FileColumns | None = Field(
+        default=None,
+        description="The column, or the columns, that name a row's files: by a path beside the source, a "
+        "URL, a data: URI, {filename, content} with base64, or bytes; see the task's file_input_mode",
+    )
+    file_folders: list[Text] = Field(
+        default_factory=list,
+        description="Folders beside the source's own that paths of rows may lead into, relative to this file",
+    )
+    allow_urls: list[Host] = Field(
+        default_factory=list,
+        description="Hosts that may be asked for URLs of rows: example.com, '*.example.com', '*' for every "
+        "public host; https, unless http:// stands before it, and the usual port, unless one follows",
+    )
+    allow_private_addresses: bool = Field(
+        default=False,
+        description="Whether these hosts may have addresses of this machine and its networks",
     )
     reporting_group: Label | None = Field(
         default=None,

@@ -11,6 +11,7 @@ from tasks_lib.configs.document import Document, Trail, read_document
 from tasks_lib.configs.fallback import switch_of, switch_problems
 from tasks_lib.configs.fields import Column
 from tasks_lib.configs.formats import destination_format, source_delimiter, source_format
+from tasks_lib.configs.inputs import file_columns_named, file_sources_of, job_input_problems
 from tasks_lib.configs.job_file import JobFile, output_of, source_of, webhook_of
 from tasks_lib.configs.overrides import overridden
 from tasks_lib.configs.paths import path_from, shown
@@ -140,6 +141,7 @@ def _job_problems(
     yield from assignment_problems(document, file, task)
     if task is not None:
         yield from _task_problems(document, file, task.task)
+        yield from job_input_problems(document, file, task.task)
         switch, chosen = file.use_fallback_model, revisions_used(file, task.task)
         yield from switch_problems(document, switch, task=task, chosen=chosen)
 
@@ -254,6 +256,7 @@ def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> 
         task=task,
         source=_source(document, file),
         inputs={placeholder: file.inputs.get(placeholder, placeholder) for placeholder in task.names},
+        files=file_sources_of(document, file),
         labels=Labels(
             reporting_group=_label(file.reporting_group),
             reference=_label(file.reference),
@@ -350,6 +353,7 @@ def _columns_named(job: Job, document: Document) -> Iterator[tuple[Trail, str]]:
     for placeholder, column in job.inputs.items():
         if placeholder in (document.value.get("inputs") or {}):
             yield ("inputs", placeholder), column
+    yield from file_columns_named(document, job.files.columns)
     for name in _LABELS:
         label: Template | None = getattr(job.labels, name)
         for column in label.names if label is not None else ():

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from tasks_lib.configs.fields import MAPPING, TEXT, Keys, Name, Parameters, Text, kind_of
+from tasks_lib.configs.fields import MAPPING, TEXT, Count, Keys, Name, Parameters, Text, kind_of
+from tasks_lib.configs.input_file import FileModeName, ProcessorFile
 from tasks_lib.configs.output_file import ModalityName, OutputFile
 from tasks_lib.domain.failure import ANY_FAILURE, Budget, FailureKind
 from tasks_lib.domain.task import Model
@@ -111,6 +112,25 @@ class TaskFile(_Asking):
         default=None, description="The user message; {{placeholders}} are replaced by the row's values"
     )
     model: ModelName | None = Field(default=None, description="The primary model as provider:name")
+    file_input_mode: FileModeName | None = Field(
+        default=None,
+        description="Which files a row brings along for the model: none (the default), image, pdf, "
+        "image_or_pdf or any. The job's `files` says which columns name them",
+    )
+    image_required: bool | None = Field(
+        default=None, description="true is the same as file_input_mode: image"
+    )
+    file_required: bool | None = Field(
+        default=None,
+        description="Whether a row without its file fails, and no call is made; true by default",
+    )
+    max_file_bytes: Count | None = Field(
+        default=None, description="The most bytes that a file may have; 20,000,000 by default"
+    )
+    input_processors: list[ProcessorFile] = Field(
+        default_factory=list,
+        description="What is made of placeholders' values, in this order, before the prompts are rendered",
+    )
 
 
 def asking(file: TaskFile) -> tuple[RevisionFile, ...]:

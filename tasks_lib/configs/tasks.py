@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from tasks_lib.configs.document import Document, Trail, read_document
+from tasks_lib.configs.inputs import file_input_of, processors_of, task_input_problems
 from tasks_lib.configs.outputs import output_doubts, output_told
 from tasks_lib.configs.problems import ConfigError, ConfigWarning, Problem, did_you_mean, quoted
 from tasks_lib.configs.providers import provider_names
@@ -20,6 +21,7 @@ from tasks_lib.configs.task_file import (
     output_of,
 )
 from tasks_lib.configs.validation import validated
+from tasks_lib.domain.inputs import ProcessorStep
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.task import Model, ModelChoice, Revision, Task, fingerprint_of
 from tasks_lib.domain.template import Template
@@ -61,22 +63,30 @@ class TaskDocument:
         return ()
 
 
-def load_task(path: Path, *, weights: Literal["needed", "not_needed"] = "needed") -> Task:
+def load_task(
+    path: Path,
+    *,
+    weights: Literal["needed", "not_needed"] = "needed",
+    processors: Collection[str] = (),
+) -> Task:
     """The task in a YAML file; a ConfigWarning tells of what is perhaps not what was meant.
 
-    Weights are not needed where rows' revisions are named or compared.
+    Weights are not needed where rows' revisions are named or compared. `processors` are names of input
+    processors that the caller brings.
 
     Raises:
         ConfigError: everything that is wrong with it, or with the providers file beside it.
     """
-    found = read_task(path, providers=provider_names(path))
+    found = read_task(path, providers=provider_names(path), processors=processors)
     if weights == "needed" and found.unweighted:
         raise ConfigError(found.unweighted)
     found.warn()
     return found.task
 
 
-def read_task(path: Path, *, providers: Collection[str] | None) -> TaskDocument:
+def read_task(
+    path: Path, *, providers: Collection[str] | None, processors: Collection[str] = ()
+) -> TaskDocument:
     """The task in a YAML file, which may use models of these providers; None if they are not known.
 
     Raises:
@@ -96,15 +106,22 @@ def read_task(path: Path, *, providers: Collection[str] | None) -> TaskDocument:
     ]
     tags = _tags(document, files, problems)
     output = _output(document, file, problems)
+    steps = processors_of(file)
+    revisions = tuple(
+        _revision(revision, tag=tag, output=output, steps=steps)
+        for revision, tag in zip(files, tags, strict=True)
+    )
+    names = {name for revision in revisions for name in revision.names}
+    problems.extend(task_input_problems(document, file, placeholders=sorted(names), processors=processors))
     if problems:
         raise ConfigError(problems)
     task = Task(
         name=file.task or path.stem,
         description=file.description,
         output=output,
-        revisions=tuple(
-            _revision(revision, tag=tag, output=output) for revision, tag in zip(files, tags, strict=True)
-        ),
+        revisions=revisions,
+        file_input=file_input_of(file),
+        processors=steps,
     )
     return TaskDocument(
         task=task,
@@ -221,7 +238,9 @@ def _weight_problems(
             )
 
 
-def _revision(file: RevisionFile, *, tag: str, output: Output) -> Revision:
+def _revision(
+    file: RevisionFile, *, tag: str, output: Output, steps: tuple[ProcessorStep, ...]
+) -> Revision:
     models = (
         ModelChoice(model=Model.parse(file.model), parameters=file.parameters),
         *(
@@ -239,7 +258,11 @@ def _revision(file: RevisionFile, *, tag: str, output: Output) -> Revision:
         models=models,
         fallback_on=failures_named(file.fallback_on),
         fingerprint=fingerprint_of(
-            system_prompt=file.system_prompt, user_prompt=file.user_prompt, models=models, output=output
+            system_prompt=file.system_prompt,
+            user_prompt=file.user_prompt,
+            models=models,
+            output=output,
+            processors=steps,
         ),
     )
 

@@ -1,22 +1,14 @@
 """Which hosts may be asked for a URL that stands in a row, and which addresses are nobody's business."""
 
 import ipaddress
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import httpx
 
+from tasks_lib.domain.hosts import PORTS, AllowedHost
 from tasks_lib.inputs.unusable import Refused, Unusable
 
-_PORTS: Final = {"https": 443, "http": 80}
-_ENTRY: Final = re.compile(
-    r"(?:(?P<scheme>https?)://)?"
-    r"(?P<host>\*|(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])"
-    r"(?::(?P<port>\d{1,5}))?/?",
-    re.IGNORECASE,
-)
 _V4_INSIDE: Final = (
     ipaddress.ip_network("64:ff9b::/96"),  # NAT64
     ipaddress.ip_network("64:ff9b:1::/48"),
@@ -24,44 +16,6 @@ _V4_INSIDE: Final = (
 )
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllowedHost:
-    """One entry of `allow_urls`."""
-
-    scheme: str
-    host: str  # *, *.example.com, example.com or an address, in lower case
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> "AllowedHost":
-        """The entry that a text spells.
-
-        Raises:
-            ValueError: it is none.
-        """
-        match = _ENTRY.fullmatch(text.strip())
-        if match is None:
-            raise ValueError(
-                f"{text!r} is no host such as example.com, *.example.com or http://localhost:8080"
-            )
-        scheme = (match["scheme"] or "https").lower()
-        return cls(
-            scheme=scheme,
-            host=match["host"].lower().strip("[]"),
-            port=int(match["port"]) if match["port"] else _PORTS[scheme],
-        )
-
-    def allows(self, scheme: str, host: str, port: int) -> bool:
-        """Whether a URL of these parts may be asked for."""
-        if (scheme, port) != (self.scheme, self.port):
-            return False
-        if self.host == "*":
-            return True
-        if self.host.startswith("*."):
-            return host.endswith(self.host[1:]) and host != self.host[2:]
-        return host == self.host
 
 
 class Hosts:
@@ -87,11 +41,11 @@ class Hosts:
             host = url.raw_host.decode("ascii").lower().rstrip(".")
         except (httpx.InvalidURL, UnicodeError, ValueError) as error:
             raise Unusable("a value that is no URL") from error
-        if url.scheme not in _PORTS or not host:
+        if url.scheme not in PORTS or not host:
             raise Unusable(f"{bare_url(url)} is no URL that begins with https://")
         if url.userinfo:
             raise Refused(f"{bare_url(url)}: a URL with a login in it is not asked for")
-        port = url.port or _PORTS[url.scheme]
+        port = url.port or PORTS[url.scheme]
         if not any(one.allows(url.scheme, host, port) for one in self._allowed):
             named = f"{url.scheme}://{url.netloc.decode('ascii')}"
             raise Refused(f"{named} is not among the hosts that allow_urls names")
