@@ -1,7 +1,8 @@
 """All benchmarks: `python -m bench [SECTION …]`, against a loopback server that is started for them.
 
-Sections: overhead, latency, rate, adaptive, money, faults, crash, ledger, memory. The section peers is run if
-it is named, since it makes environments: `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
+Sections: overhead, latency, rate, adaptive, money, faults, breaker, crash, ledger, memory. The section peers
+is run if it is named, since it makes environments:
+`python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
 `--url http://127.0.0.1:PORT` uses a server that runs already and speaks the same settings; `--quick` is for a
 look, not for a claim.
 """
@@ -15,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.adaptive import adaptive
+from bench.breaker import breaker
 from bench.crash import crash
 from bench.faults import faults
 from bench.ledger import ledger
@@ -25,7 +27,18 @@ from bench.overhead import overhead
 from bench.peers.run import NAMES, peers
 from tests.llmserver import Server, running_server
 
-SECTIONS = ("overhead", "latency", "rate", "adaptive", "money", "faults", "crash", "ledger", "memory")
+SECTIONS = (
+    "overhead",
+    "latency",
+    "rate",
+    "adaptive",
+    "money",
+    "faults",
+    "breaker",
+    "crash",
+    "ledger",
+    "memory",
+)
 APART = ("peers",)
 
 
@@ -75,6 +88,8 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         return money(server)
     if section == "faults":
         return faults(server, rows=2_000 if quick else 20_000)
+    if section == "breaker":
+        return breaker(server, seconds=10, rows=1_000) if quick else breaker(server)
     if section == "ledger":
         return (
             ledger(rows=5_000, sizes=(50_000,)) if quick else ledger(rows=50_000, sizes=(100_000, 1_000_000))

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from bench.breaker import breaker
 from bench.crash import crash
 from bench.faults import faults
 from bench.ledger import ledger
@@ -25,6 +26,13 @@ def test_every_count_is_the_same_on_both_sides_of_a_server_that_fails(server: Se
     """429s, 500s and malformed answers: all rows answered, no early retry, attempts and tokens as counted."""
     told = list(faults(server, rows=300, in_flight=128))
     assert len(told) == 10
+
+
+def test_a_primary_that_is_down_is_left_alone(server: Server) -> None:
+    """All rows answered once each, and hardly one asks the primary while it is known to be down."""
+    told = list(breaker(server, rows=400, in_flight=20, seconds=2.0, latency_ms=150))
+    assert "400 answered" in told[0]
+    assert "before it was left alone" in told[1]
 
 
 @pytest.mark.crash
