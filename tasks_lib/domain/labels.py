@@ -62,12 +62,12 @@ class Labels:
         values = row.values
         group = self.reporting_group.render(values) if self.reporting_group else None
         reference = self.reference.render(values) if self.reference else None
+        if self.reference is None and len(row.key) <= LONGEST_LABEL:
+            reference = row.key
         context_id = self.context_id.render(values) if self.context_id else None
         user = self.user.render(values) if self.user else None
         metadata = {name: template.render(values) for name, template in self.metadata.items()}
         named = {"reporting_group": group, "reference": reference, "context_id": context_id, "user": user}
-        if self.reference is None and len(row.key) <= LONGEST_LABEL:
-            reference = row.key
         return Labelled(
             reporting_group=group or None,
             reference=reference or None,
