@@ -2,26 +2,20 @@
 
 import json
 import secrets
-import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Final
 
 import anyio
-from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.local.children import Child, end, start
 from tasks_lib.local.cores import cores
 from tasks_lib.local.models import LocalModel
 
 _CHILD: Final = Path(__file__).with_name("child.py")
-_ENDS_BY_ITSELF_WITHIN: Final = (
-    2.0  # seconds from the end of its input; it takes milliseconds unless it is loading
-)
-_TAIL: Final = 2000  # bytes of a child's complaints that are worth repeating
 
 
 class LocalServerFailed(Mistake):
@@ -38,14 +32,6 @@ class LocalServers:
     model: LocalModel
     urls: tuple[str, ...]
     key: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Child:
-    process: Process
-    stdin: ByteSendStream
-    stdout: ByteReceiveStream
-    complaints: BinaryIO
 
 
 @asynccontextmanager
@@ -67,37 +53,20 @@ async def local_servers(
     count = min(cores(), at_most or cores())
     key = secrets.token_urlsafe()
     settings = {"model": str(model.path), "name": model.name, "context_tokens": context_tokens, "key": key}
-    children: list[_Child] = []
+    children: list[Child] = []
     try:
         for _ in range(count):
             # Shielded, so that a process can never have started without being in the list.
             with anyio.CancelScope(shield=True):
-                children.append(await _start())
+                children.append(await start(_CHILD))
         urls = await _ready(children, settings=settings, within=start_within)
         yield LocalServers(model=model, urls=urls, key=key)
     finally:
         with anyio.CancelScope(shield=True):
-            await _end(children)
+            await end(children)
 
 
-async def _start() -> _Child:
-    # A file and not a pipe: nobody need read it, so a talkative child cannot block.
-    complaints = tempfile.TemporaryFile()  # noqa: SIM115  closed by _end
-    try:
-        # By its path and with -P: found from any folder, and no folder of the user's shadows what it imports.
-        process = await anyio.open_process([sys.executable, "-P", str(_CHILD)], stderr=complaints)
-    except BaseException:
-        complaints.close()
-        raise
-    return _Child(
-        process=process,
-        stdin=cast("ByteSendStream", process.stdin),  # open_process makes pipes of both
-        stdout=cast("ByteReceiveStream", process.stdout),
-        complaints=complaints,
-    )
-
-
-async def _ready(children: list[_Child], *, settings: dict[str, object], within: float) -> tuple[str, ...]:
+async def _ready(children: list[Child], *, settings: dict[str, object], within: float) -> tuple[str, ...]:
     """The base URLs of all, which load their models at the same time while they are waited for in turn."""
     current = children[0]
     try:
@@ -109,31 +78,11 @@ async def _ready(children: list[_Child], *, settings: dict[str, object], within:
         reason = f"was not ready after {within:g} s"
     except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
         reason = "ended before it was ready"
-    raise LocalServerFailed(f"the local model server for {settings['model']} {reason}:\n{_tail(current)}")
+    raise LocalServerFailed(f"the local model server for {settings['model']} {reason}:\n{current.tail}")
 
 
-async def _base_url(child: _Child) -> str:
+async def _base_url(child: Child) -> str:
     line = b""
     while not line.endswith(b"\n"):
         line += await child.stdout.receive()
     return f"{json.loads(line)['url']}/v1"
-
-
-def _tail(child: _Child) -> str:
-    size = child.complaints.seek(0, 2)
-    child.complaints.seek(max(0, size - _TAIL))
-    return child.complaints.read().decode(errors="replace").strip() or "(it said nothing)"
-
-
-async def _end(children: list[_Child]) -> None:
-    """All at once by the end of their input, then whoever is still there by force; none is left unreaped."""
-    for child in children:
-        await child.stdin.aclose()
-    with anyio.move_on_after(_ENDS_BY_ITSELF_WITHIN):
-        for child in children:
-            await child.process.wait()
-    for child in children:
-        if child.process.returncode is None:
-            child.process.kill()  # it holds nothing that could be lost
-        await child.process.aclose()
-        child.complaints.close()

@@ -1,14 +1,20 @@
-"""Requests to `rowmill.local` go to whichever local server is free, one at a time to each."""
+"""Requests to `rowmill.local` go to whichever local server is free, one at a time to each, or to a voice."""
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 import anyio
+from anyio import to_thread
 
 from tasks_lib.domain.failure import Failure, FailureKind
+from tasks_lib.local.drawing import drawn
+from tasks_lib.local.endpoints import is_for_speech, picture_made, refused, spoken
+from tasks_lib.local.pictures import asks_for_a_picture, file_type_asked, for_a_scene, scene_told
 from tasks_lib.local.servers import LocalServers
+from tasks_lib.local.speech import Speaker
 from tasks_lib.providers.protocol import Request, Response, Transport
 
 LOCAL_HOST: Final = "rowmill.local"
@@ -20,22 +26,51 @@ class LocalTransport:
     """Another transport, plus the host `rowmill.local`, where requests wait, first come, first served.
 
     An answer is read to its end before its server gets the next request. A server that no longer accepts
-    connections is not asked again; when none is left every request to the host fails as unconnected.
+    connections is not asked again; when none is left every request to the host fails as unconnected. Pictures
+    are drawn here, from scenes that a server tells; speech comes from the speaker.
     """
 
-    def __init__(self, inner: Transport, servers: LocalServers) -> None:
+    def __init__(
+        self, inner: Transport, servers: LocalServers | None, *, speaker: Speaker | None = None
+    ) -> None:
         """Stand before another transport, which stays its owner's to close."""
         self._inner = inner
-        self._key = servers.key
-        self._alive = len(servers.urls)
-        self._put_back, self._free = anyio.create_memory_object_stream[str](len(servers.urls))
-        for url in servers.urls:
+        self._speaker = speaker
+        urls = servers.urls if servers is not None else ()
+        self._key = servers.key if servers is not None else ""
+        self._alive = len(urls)
+        self._put_back, self._free = anyio.create_memory_object_stream[str](len(urls))
+        for url in urls:
             self._put_back.send_nowait(_origin(url))
+        if not urls:
+            self._put_back.close()
 
     async def send(self, request: Request) -> Response | Failure:
-        """The answer of a local server, or of the other transport for any other host."""
+        """The answer of a local server or of the speaker, or of the other transport for any other host."""
         if not request.url.startswith(_LOCAL):
             return await self._inner.send(request)
+        if is_for_speech(request):
+            return await spoken(request, self._speaker)
+        if asks_for_a_picture(request):
+            return await self._drawn(request)
+        return await self._written(request)
+
+    async def _drawn(self, request: Request) -> Response | Failure:
+        try:
+            file_type = file_type_asked(request)
+        except ValueError as unfit:
+            return refused(400, str(unfit))
+        answer = await self._written(for_a_scene(request))
+        if isinstance(answer, Failure) or answer.status != 200:
+            return answer
+        try:
+            scene, usage = scene_told(answer)
+        except ValueError as nothing:
+            return refused(422, str(nothing), code="json_validate_failed")  # asked again otherwise
+        picture = await to_thread.run_sync(partial(drawn, scene, file_type=file_type))
+        return picture_made(picture, scene=scene, file_type=file_type, usage=usage)
+
+    async def _written(self, request: Request) -> Response | Failure:
         try:
             server = await self._free.receive()
         except anyio.EndOfStream:

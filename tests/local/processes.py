@@ -5,11 +5,11 @@ from pathlib import Path
 
 import anyio
 
-CHILD = "local/child.py"
+CHILDREN = ("local/child.py", "local/speech_child.py")
 
 
 def children_of(parent: int) -> set[int]:
-    """The process ids of the model servers that `parent` started."""
+    """The process ids of the model servers and voices that `parent` started."""
     found = set()
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
@@ -20,13 +20,13 @@ def children_of(parent: int) -> set[int]:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except (OSError, ValueError):  # it ended while it was looked at
             continue
-        if int(fields[1]) == parent and CHILD in command:
+        if int(fields[1]) == parent and any(child in command for child in CHILDREN):
             found.add(int(folder.name))
     return found
 
 
 def my_children() -> set[int]:
-    """The process ids of the model servers that this process started."""
+    """The process ids of the model servers and voices that this process started."""
     return children_of(os.getpid())
 
 
