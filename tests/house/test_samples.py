@@ -41,6 +41,18 @@ def test_the_first_rows_hold_every_field():
     assert fields == fields[:8] * 30
 
 
+@pytest.mark.parametrize("row", rows_of("births.csv"), ids=lambda row: row["id"])
+def test_a_text_of_births_tells_of_two_people(row):
+    """Each names two people of one field, with place and year as their biographies have them."""
+    told = [
+        one
+        for one in BIOGRAPHIES
+        if f"{one['person']} was born in {one['place']} in {one['year']}" in row["text"]
+        or f"{one['person']} in {one['place']} in {one['year']}" in row["text"]
+    ]
+    assert [one["field"] for one in told] == [row["field"]] * 2
+
+
 def test_every_sample_is_described():
     """data/README.md has a line for each sample, with the number of its rows."""
     described = (SAMPLES.parent / "README.md").read_text(encoding="utf-8")
