@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 import httpx
 
-from tasks_lib.inputs.hosts import Hosts, bare_url
+from tasks_lib.inputs.hosts import Hosts, MayAsk, bare_url, is_public
 from tasks_lib.inputs.network import AT_ONCE, Came, Lost, Network, Patience, Resolve, open_network, resolved
 from tasks_lib.inputs.unusable import Unusable
 
@@ -87,14 +87,14 @@ class Fetcher:
 async def open_fetcher(
     hosts: Hosts,
     *,
-    allow_private: bool = False,
+    may_ask: MayAsk = is_public,
     patience: Patience | None = None,
     waits: tuple[float, ...] = _WAITS,
     transport: httpx.AsyncBaseTransport | None = None,
     resolve: Resolve = resolved,
 ) -> AsyncIterator[Fetcher]:
     """A fetcher, whose connections are closed on the way out; a transport given stands for every network."""
-    async with open_network(allow_private=allow_private, transport=transport, resolve=resolve) as network:
+    async with open_network(may_ask=may_ask, transport=transport, resolve=resolve) as network:
         yield Fetcher(network, hosts, patience=patience or Patience(), waits=waits)
 
 

@@ -1,7 +1,8 @@
 """Which hosts may be asked for a URL that stands in a row, and which addresses are nobody's business."""
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import httpx
@@ -9,6 +10,7 @@ import httpx
 from tasks_lib.domain.hosts import PORTS, AllowedHost
 from tasks_lib.inputs.unusable import Refused, Unusable
 
+_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _V4_INSIDE: Final = (
     ipaddress.ip_network("64:ff9b::/96"),  # NAT64
     ipaddress.ip_network("64:ff9b:1::/48"),
@@ -16,6 +18,7 @@ _V4_INSIDE: Final = (
 )
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+MayAsk = Callable[[Address], bool]
 
 
 class Hosts:
@@ -41,7 +44,7 @@ class Hosts:
             host = url.raw_host.decode("ascii").lower().rstrip(".")
         except (httpx.InvalidURL, UnicodeError, ValueError) as error:
             raise Unusable("a value that is no URL") from error
-        if url.scheme not in PORTS or not host:
+        if url.scheme not in PORTS or not _HOST.fullmatch(host):
             raise Unusable(f"{bare_url(url)} is no URL that begins with https://")
         if url.userinfo:
             raise Refused(f"{bare_url(url)}: a URL with a login in it is not asked for")
@@ -75,23 +78,28 @@ def _inside(address: Address) -> ipaddress.IPv4Address | None:
     return None
 
 
-def checked_addresses(host: str, addresses: Sequence[str], *, allow_private: bool) -> tuple[str, ...]:
+def any_address(address: Address) -> bool:
+    """True, of private addresses, too."""
+    del address
+    return True
+
+
+def checked_addresses(host: str, addresses: Sequence[str], *, may_ask: MayAsk = is_public) -> tuple[str, ...]:
     """The addresses of a host, each once, if all of them may be asked.
 
     Raises:
-        Refused: one of them is not public.
+        Refused: one of them may not be asked.
         Unusable: there is none.
     """
     found = tuple(dict.fromkeys(addresses))
     if not found:
         raise Unusable(f"the host {host} has no address")
-    if not allow_private:
-        for text in found:
-            if not is_public(ipaddress.ip_address(text.partition("%")[0])):
-                raise Refused(
-                    f"the host {host} has a private address, which is not asked; "
-                    "allow_private_addresses: true would allow it"
-                )
+    for text in found:
+        if not may_ask(ipaddress.ip_address(text.partition("%")[0])):
+            raise Refused(
+                f"the host {host} has a private address, which is not asked; "
+                "allow_private_addresses: true would allow it"
+            )
     return found
 
 

@@ -17,7 +17,7 @@ import httpcore
 import httpx
 from anyio import to_thread
 
-from tasks_lib.inputs.hosts import checked_addresses
+from tasks_lib.inputs.hosts import MayAsk, checked_addresses
 from tasks_lib.inputs.unusable import Unusable
 
 AT_ONCE: Final = 16  # requests of one process
@@ -80,9 +80,9 @@ async def resolved(host: str, port: int) -> Iterable[str]:
 class _Guarded(httpcore.AsyncNetworkBackend):
     """Connects to addresses that were checked, and to no name."""
 
-    def __init__(self, resolve: Resolve, *, allow_private: bool) -> None:
+    def __init__(self, resolve: Resolve, may_ask: MayAsk) -> None:
         self._resolve = resolve
-        self._allow_private = allow_private
+        self._may_ask = may_ask
         self._beneath = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -100,7 +100,7 @@ class _Guarded(httpcore.AsyncNetworkBackend):
         except UnicodeError as error:
             raise Unusable(f"no host can be called {host!r}") from error
         failed: httpcore.NetworkError | httpcore.TimeoutException | None = None
-        allowed = checked_addresses(host, found, allow_private=self._allow_private)
+        allowed = checked_addresses(host, found, may_ask=self._may_ask)
         for address in allowed[:_TRIED_ADDRESSES]:
             try:
                 return await self._beneath.connect_tcp(
@@ -183,7 +183,7 @@ class _Over:
 @asynccontextmanager
 async def open_network(
     *,
-    allow_private: bool,
+    may_ask: MayAsk,
     transport: httpx.AsyncBaseTransport | None = None,
     resolve: Resolve = resolved,
 ) -> AsyncIterator[Network]:
@@ -196,7 +196,7 @@ async def open_network(
         max_connections=AT_ONCE,
         max_keepalive_connections=AT_ONCE,
         keepalive_expiry=15.0,
-        network_backend=_Guarded(resolve, allow_private=allow_private),
+        network_backend=_Guarded(resolve, may_ask),
     ) as pool:
         yield _Pinned(pool)
 

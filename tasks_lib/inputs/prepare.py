@@ -20,7 +20,7 @@ from tasks_lib.domain.planner import rendered
 from tasks_lib.domain.task import Task
 from tasks_lib.inputs.fetch import Fetched, Fetcher, open_fetcher
 from tasks_lib.inputs.folders import Folders, read_file, size_of
-from tasks_lib.inputs.hosts import Hosts, bare_url
+from tasks_lib.inputs.hosts import Hosts, any_address, bare_url, is_public
 from tasks_lib.inputs.kinds import mime_of
 from tasks_lib.inputs.network import Patience
 from tasks_lib.inputs.processors import (
@@ -252,7 +252,7 @@ async def open_preparer(
         fetcher = await stack.enter_async_context(
             open_fetcher(
                 Hosts(sources.hosts),
-                allow_private=sources.allow_private_addresses,
+                may_ask=any_address if sources.allow_private_addresses else is_public,
                 patience=means.patience,
                 waits=means.waits,
                 transport=transport,
