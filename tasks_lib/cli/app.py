@@ -113,6 +113,15 @@ Compare = Annotated[
         show_default=False,
     ),
 ]
+StoredAnswers = Annotated[
+    str | None,
+    typer.Option(
+        "--stored-answers",
+        metavar="AGE",
+        help="Take an answer to the same question from the ledger if it is no older: 30d, 12h, or any.",
+        show_default=False,
+    ),
+]
 MaxCost = Annotated[
     float | None,
     typer.Option(
@@ -347,6 +356,7 @@ def run(
     force: Force = False,
     retry_failed: RetryFailed = False,
     retry_poisoned: RetryPoisoned = False,
+    stored_answers: StoredAnswers = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -445,6 +455,7 @@ def run(
         workers=workers,
         serve=serve or None,
         use_fallback_model=use_fallback_model or None,
+        stored_answers=stored_answers,
         webhook=webhook,
     )
     options = Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned)

@@ -31,6 +31,7 @@ _OPTION_OF = {
     "max_cost_per_day": "--max-cost-per-day",
     "on_ambiguous": "--on-ambiguous",
     "workers": "--workers",
+    "stored_answers": "--stored-answers",
 }
 _FLAGS = {"serve": "--serve", "use_fallback_model": "--use-fallback-model"}  # that take no value
 _STYLES = {Outcome.COMPLETED: "bold green", Outcome.COMPLETED_WITH_FAILURES: "bold yellow"}
@@ -142,6 +143,7 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
         done = summary.completed + summary.failed
         speed = f", {rate(done / summary.seconds)}" if done and summary.seconds else ""
         yield "time", f"{duration(summary.seconds)}{speed}"
+    yield from _stored(summary)
     for one in summary.accuracy:
         if one.compared:
             share = percent(one.right, one.compared)
@@ -156,6 +158,11 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
         yield "", f"and {count(more)} times more"
     for warning in summary.warnings:
         yield "warning", one_line(warning, longest=_LONGEST_REASON)
+
+
+def _stored(summary: Summary) -> Iterator[tuple[str, str]]:
+    if summary.stored:
+        yield "stored", f"{_rows(summary.stored)} had an answer in the ledger, and made no call"
 
 
 def _outage(outage: Outage) -> str:

@@ -191,6 +191,7 @@ def _figures(now: Snapshot, rates: Rates) -> Iterator[Text]:
     rows = [f"{count(now.completed)} completed", f"{count(now.failed)} failed"]
     rows += [f"{short_count(now.skipped)} answered before"] if now.skipped else []
     rows += [f"{short_count(now.joined)} joined"] if now.joined else []
+    rows += [f"{short_count(now.stored)} stored"] if now.stored else []
     rows += [f"{count(now.under_way)} under way"]
     yield _line("rows", ", ".join(rows))
     speed = []

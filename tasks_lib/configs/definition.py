@@ -11,6 +11,7 @@ from tasks_lib.domain.inputs import FileInput, FileSources
 from tasks_lib.domain.job import Destination, Job, Limits, Source, Webhook
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.retries import Retries
+from tasks_lib.domain.stored_answers import StoredAnswers
 from tasks_lib.domain.task import ModelChoice, Revision, Task
 from tasks_lib.domain.template import Template
 
@@ -47,6 +48,7 @@ def definition_of(job: Job) -> Mapping[str, JsonValue]:
         "revision_tag": _text(job.assignment.revision_tag),
         "compare": list(job.assignment.compare),
         "seed": job.seed,
+        "stored_answers": _stored_answers(job.stored_answers),
         "use_fallback_model": _text(job.use_fallback_model),
         "serve": job.serve,
         "workers": job.workers,
@@ -190,6 +192,12 @@ def _retries(retries: Retries) -> Mapping[str, JsonValue]:
         "wait_max": retries.wait_max,
         "on_ambiguous": retries.on_ambiguous,
     }
+
+
+def _stored_answers(stored: StoredAnswers | None) -> JsonValue:
+    if stored is None:
+        return False
+    return {"max_age_seconds": None if stored.max_age is None else stored.max_age.total_seconds()}
 
 
 def _text(template: Template | None) -> str | None:

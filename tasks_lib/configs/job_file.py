@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
+from tasks_lib.configs.ages import StoredAnswersKey
 from tasks_lib.configs.fields import (
     MAPPING,
     TEXT,
@@ -247,6 +248,12 @@ class JobFile(Keys):
     identical_rows: Literal["once", "each"] = Field(
         default="once",
         description="Rows that ask the same while one of them is under way: one call for all, or one each",
+    )
+    stored_answers: StoredAnswersKey = Field(
+        default=False,
+        description="Let an answer in the ledger to the same question (the same inputs under the same "
+        "revision) stand in for a call, whichever row or job it was given for: true, or its greatest age, "
+        "such as 30d, 12h or a number of hours",
     )
     use_fallback_model: Switch = Field(
         default=False,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
+from tasks_lib.configs.ages import stored_answers_of
 from tasks_lib.configs.definition import definition_of
 from tasks_lib.configs.document import Document, Trail, read_document
 from tasks_lib.configs.fallback import switch_of, switch_problems
@@ -281,6 +282,7 @@ def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> 
         expected=file.expected,
         assignment=assignment_of(file, found.task),
         seed=file.seed or task.name,
+        stored_answers=stored_answers_of(file.stored_answers),
         use_fallback_model=switch_of(file.use_fallback_model),
         serve=file.serve,
         workers=file.workers,

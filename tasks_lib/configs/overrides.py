@@ -21,6 +21,7 @@ _FLAGS: Final = {  # flags that have a name of their own, and the keys they stan
     "compare": ("compare",),
     "serve": ("serve",),
     "use_fallback_model": ("use_fallback_model",),
+    "stored_answers": ("stored_answers",),
     "workers": ("workers",),
     "max_cost": ("limits", "max_cost"),
     "max_cost_per_group": ("limits", "max_cost_per_group"),

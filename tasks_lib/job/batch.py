@@ -112,6 +112,7 @@ async def run_batch(
                 books=batch.books,
                 suspects=batch.suspects,
                 count_runs=any(setup.provider(model).idempotency_header for model in setup.models),
+                stored=setup.job.stored_answers,
             )
             async with reachable(
                 batch.steering,

@@ -25,7 +25,8 @@ class Counted:
     cost: Decimal  # dollars that are sure
     possible_cost: Decimal  # dollars on top, if answers that never arrived were billed
     calls_of_unknown_cost: int
-    joined: bool
+    joined: bool  # another row's call answered it
+    stored: bool  # an earlier run did
 
     @classmethod
     def of(cls, task_run: TaskRun) -> "Counted":
@@ -50,5 +51,6 @@ class Counted:
             sure,
             data.possible_cost,
             unknown,
-            task_run.joined_to is not None,
+            task_run.joined_to is not None and task_run.plan.stored is None,
+            task_run.plan.stored is not None,
         )

@@ -140,6 +140,7 @@ class Steering:
             failed=tally.failed,
             skipped=tally.skipped,
             joined=tally.joined,
+            stored=tally.stored,
             under_way=crew.under_way if crew is not None else 0,
             calls=tally.calls,
             retries=tally.retries,

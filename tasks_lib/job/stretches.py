@@ -1,17 +1,20 @@
 """From rows to plans: which rows of a source need a call."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 
 import uuid_utils
 from anyio import to_thread
 
 from tasks_lib.domain.fingerprint import canonical_json
-from tasks_lib.domain.plan import Plan
+from tasks_lib.domain.plan import Plan, Stored
 from tasks_lib.domain.planner import Charted, Planner
 from tasks_lib.domain.row import Row
+from tasks_lib.domain.stored_answers import StoredAnswers
+from tasks_lib.engine.run import utc_now
 from tasks_lib.engine.stop import Stop
 from tasks_lib.job.books import Books
 from tasks_lib.job.suspects import Suspects
@@ -62,10 +65,13 @@ class Stretches:
         books: Books,
         suspects: Suspects | None = None,
         count_runs: bool = False,
+        stored: StoredAnswers | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         """Draw from an iterator of stretches, each of as many rows as a chunk has; suspects come last.
 
-        With `count_runs`, plans tell how often their row's run came to its end before.
+        With `count_runs`, plans tell how often their row's run came to its end before. Answers that are
+        `stored` stand in for calls, unless all rows are to be asked again.
         """
         self._rows = rows
         self._planner = planner
@@ -75,6 +81,8 @@ class Stretches:
         self._books = books
         self._suspects = suspects if suspects is not None else Suspects(Stop())
         self._count_runs = count_runs
+        self._stored = stored if not options.force else None
+        self._now = now
         self._at_a_time = 1
         self._looked_up: deque[_Stretch] = deque()  # and not yet planned
 
@@ -122,10 +130,31 @@ class Stretches:
 
     def _plans(self, to_ask: Sequence[Charted]) -> list[Plan]:
         plans = [self._planner.plan(one, task_run_id=str(uuid_utils.uuid7())) for one in to_ask]
+        if self._stored is not None:
+            plans = self._with_stored(plans, self._stored)
         if not self._count_runs:
             return plans
         times = self._ledger.times_ended([one.identity for one in to_ask])
         return [replace(plan, times_ended=times.get(plan.identity, 0)) for plan in plans]
+
+    def _with_stored(self, plans: Sequence[Plan], stored: StoredAnswers) -> list[Plan]:
+        """The plans, of which some have an answer by now."""
+        not_before = self._now() - stored.max_age if stored.max_age is not None else None
+        revision_ids = {
+            plan.revision.fingerprint: self._planner.task.revision_id(plan.revision) for plan in plans
+        }
+        asked = [(revision_ids[plan.revision.fingerprint], plan.input_hash) for plan in plans]
+        found = self._ledger.stored_answers(list(dict.fromkeys(asked)), not_before=not_before)
+        return [
+            replace(plan, stored=answer) if self._may_have(plan, answer) else plan
+            for plan, answer in zip(plans, map(found.get, asked), strict=True)
+        ]
+
+    def _may_have(self, plan: Plan, stored: Stored | None) -> bool:
+        if stored is None or plan.problem is not None:
+            return False
+        file = stored.answer.file
+        return file is None or (self._ledger.path.parent / file.uri).is_file()
 
     def _still_to_ask(self, stretches: list[list[Charted]]) -> list[list[Charted]]:
         if self._options.force:

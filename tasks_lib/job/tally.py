@@ -54,6 +54,7 @@ class Tally:
     possible_cost: Decimal = Decimal(0)  # dollars on top, if answers that never arrived were billed
     calls_of_unknown_cost: int = 0  # and without an estimate
     joined: int = 0  # rows that shared the call of another one which asks the same
+    stored: int = 0  # rows that an answer in the ledger stood in for
     cost_by_group: dict[str | None, Decimal] = field(default_factory=dict)  # sure; at most `_MOST_GROUPS`
     failures: Counter[str] = field(default_factory=Counter[str])  # failed rows by kind
     last_failure: str | None = None
@@ -72,6 +73,7 @@ class Tally:
         self.input_tokens += run.input_tokens
         self.output_tokens += run.output_tokens
         self.joined += run.joined
+        self.stored += run.stored
         self.cost += run.cost
         self.possible_cost += run.possible_cost
         self.calls_of_unknown_cost += run.calls_of_unknown_cost
@@ -142,6 +144,7 @@ class Summary:
     output: Path | None  # written by this batch; None if none was
     possible_cost: Decimal = _NOTHING  # dollars on top, if answers that never arrived were billed
     joined: int = 0  # of the completed and failed: rows that shared the call of another one
+    stored: int = 0  # of the completed: rows that an answer in the ledger stood in for
     warnings: tuple[str, ...] = ()
     outages: tuple[Outage, ...] = ()  # of models, as each process saw them
     accuracy: tuple[Accuracy, ...] = ()  # of the fields that the job has an expectation for
@@ -181,6 +184,7 @@ class Summary:
             cost=tally.cost,
             possible_cost=tally.possible_cost,
             joined=tally.joined,
+            stored=tally.stored,
             warnings=tuple(tally.warnings),
             outages=tuple(tally.outages),
             calls_of_unknown_cost=tally.calls_of_unknown_cost,
@@ -212,6 +216,7 @@ class Summary:
             "cost": str(self.cost),
             "possible_cost": str(self.possible_cost),
             "joined": self.joined,
+            "stored": self.stored,
             "warnings": list(self.warnings),
             "outages": [
                 {

@@ -26,6 +26,7 @@ from tasks_lib.domain.assignment import NO_REVISION
 from tasks_lib.domain.files import FileFact
 from tasks_lib.domain.fingerprint import content_hash
 from tasks_lib.domain.labels import LONGEST_LABEL
+from tasks_lib.domain.output import Answer
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.run import Attempt, Status, TaskRun
 from tasks_lib.domain.task import Revision
@@ -44,6 +45,7 @@ _TASK_RUN_TYPES: dict[str, pa.DataType] = {
     "identity": _TEXT,
     "status": _TEXT,
     "response": _TEXT,
+    "response_hash": _TEXT,
     "error_kind": _TEXT,
     "error": _TEXT,
     "run_data": _TEXT,
@@ -256,6 +258,7 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
         plan.identity,
         run.status.value,
         as_json(answer.value) if answer is not None else None,
+        _hash_of(answer) if answer is not None else None,
         failure.kind.value if failure is not None else None,
         failure.message if failure is not None else None,
         as_json(_run_data(plan)),
@@ -283,7 +286,7 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
         data.fallback_trigger,
         data.primary_failure_reason,
         data.fallback_llm_model,
-        str(run.attempts[-1].model) if run.status is Status.COMPLETED and run.attempts else None,
+        _model(run),
         reporting_group_id(group) if group is not None else None,
         group,
         plan.reference,
@@ -294,6 +297,24 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
         run.created_at,
         run.finished_at,
     )
+
+
+def _model(run: TaskRun) -> str | None:
+    """The model that answered, be it at another time."""
+    if run.status is not Status.COMPLETED:
+        return None
+    if run.attempts:
+        return str(run.attempts[-1].model)
+    return run.plan.stored.model if run.plan.stored is not None else None
+
+
+def _hash_of(answer: Answer) -> str:
+    """32 hexadecimal digits that equal answers share, whatever the order of their keys."""
+    value = answer.file.sha256 if answer.file is not None else answer.value
+    try:
+        return content_hash(value)
+    except TypeError:  # see `as_json`
+        return content_hash(as_json(value))
 
 
 def _run_data(plan: Plan) -> dict[str, object]:

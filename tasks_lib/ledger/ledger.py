@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from tasks_lib.domain.job import Job
+from tasks_lib.domain.plan import Stored
 from tasks_lib.domain.run import TaskRun
 from tasks_lib.ledger import batches, deaths, made_files, reports, results
 from tasks_lib.ledger.batches import BatchContext
@@ -30,6 +31,7 @@ from tasks_lib.ledger.migrations import check_readable, migrate, our_migrations
 from tasks_lib.ledger.notices import NoticeFact, insert_notices
 from tasks_lib.ledger.results import StoredResult, relation
 from tasks_lib.ledger.statements import statement, statements
+from tasks_lib.ledger.stored import Question, stored_answers
 
 _LARGE = 8 << 20  # bytes of one commit; DuckDB needs several times as much memory for it
 _running: set[str] = set()
@@ -381,6 +383,19 @@ class Ledger:
         """
         with told(self.path):
             return results.times_ended(self.cursor(), identities)
+
+    def stored_answers(
+        self, questions: Sequence[Question], *, not_before: datetime | None
+    ) -> Mapping[Question, Stored]:
+        """The latest answer to each question that was answered at or after a moment (None: ever).
+
+        A question is a revision's id and an input hash. Answers that a run took from another do not count.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return stored_answers(self.cursor(), questions, not_before=not_before)
 
     def spent_since(self, moment: datetime) -> Decimal:
         """Dollars that calls since then have cost, those included that may have been billed.

@@ -90,6 +90,7 @@ class Snapshot:
     failed: int = 0
     skipped: int = 0
     joined: int = 0
+    stored: int = 0
     under_way: int = 0  # rows that were drawn and are not settled
     calls: int = 0
     retries: int = 0

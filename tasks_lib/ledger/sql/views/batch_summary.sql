@@ -1,7 +1,8 @@
 -- How did each batch go, or how is it going?
 -- The counts of a running batch are what is committed. The cost is that of all calls, failed ones too; what
 -- calls would have cost besides, if they were billed for answers that never arrived, is the possible cost, and
--- calls of unknown cost are counted. Joined rows are completed ones that made no call, since an identical row did.
+-- calls of unknown cost are counted. Joined rows are completed ones that made no call, since an identical row did;
+-- stored ones made none, since an earlier run had the answer.
 -- `set variable since = '2026-11-01'` leaves out batches that began before.
 create or replace view batch_summary as
 with runs as (
@@ -9,7 +10,8 @@ with runs as (
         batch_id,
         count(*) filter (where status = 'completed')  as completed,
         count(*) filter (where status = 'failed')     as failed,
-        count(joined_to)                              as joined,
+        count(joined_to) filter (where cost_source is distinct from 'stored')  as joined,
+        count(*) filter (where cost_source = 'stored')  as stored,
         max(modified_at)                              as last_at
     from task_runs
     group by batch_id
@@ -42,6 +44,7 @@ select
     b.skipped,
     b.cancelled,
     coalesce(runs.joined, 0)                                 as joined,
+    coalesce(runs.stored, 0)                                 as stored,
     coalesce(calls.calls, 0)                                 as calls,
     calls.input_tokens,
     calls.output_tokens,

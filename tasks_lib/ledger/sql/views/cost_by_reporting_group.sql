@@ -1,7 +1,7 @@
 -- What did each reporting group cost, in money, tokens and time, and what did it get for it?
 -- The cost is that of all calls, failed ones too. The possible cost is what calls would have cost besides, if
 -- they were billed for answers that never arrived; calls of unknown cost are counted. Joined rows are completed
--- ones that made no call, since an identical row did.
+-- ones that made no call, since an identical row did; stored ones made none, since an earlier run had the answer.
 -- `set variable since = '2026-11-01'` leaves out runs that began before.
 create or replace view cost_by_reporting_group as
 with runs as (
@@ -10,7 +10,8 @@ with runs as (
         count(*) filter (where status = 'completed')  as completed,
         count(*) filter (where status = 'failed')     as failed,
         count(*) filter (where status = 'cancelled')  as cancelled,
-        count(joined_to)                              as joined
+        count(joined_to) filter (where cost_source is distinct from 'stored')  as joined,
+        count(*) filter (where cost_source = 'stored')  as stored
     from task_runs
     where created_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
     group by reporting_group
@@ -37,6 +38,7 @@ select
     runs.failed,
     runs.cancelled,
     runs.joined,
+    runs.stored,
     coalesce(calls.calls, 0)                                          as calls,
     calls.input_tokens,
     calls.output_tokens,
