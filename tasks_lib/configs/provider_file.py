@@ -132,11 +132,11 @@ class ProviderFile(Keys):
     max_tokens_field: Text | None = Field(
         default=None, description="What the API calls the parameter max_tokens; max_tokens by default"
     )
-    carries: list[Literal["user", "safety_identifier", "metadata", "store"]] | None = Field(
+    carries: list[Literal["user", "safety_identifier", "metadata", "store", "labels"]] | None = Field(
         default=None,
         description="The fields this API has for what a job's `carry` names: user or safety_identifier, and "
-        "metadata; with store, `store: true` goes with metadata, which OpenAI wants. By default none, since "
-        "many APIs refuse fields they do not know",
+        "metadata; with store, `store: true` goes with metadata, which OpenAI wants. With protocol google "
+        "metadata goes as labels. By default none, since many APIs refuse fields they do not know",
     )
     image_response_format: Literal["b64_json", "base64", "url"] | None = Field(
         default=None,

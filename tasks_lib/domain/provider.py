@@ -48,7 +48,7 @@ class Provider:
     idempotency_header: str | None = None  # names a request, so that a second one like it is not paid again
     structured_output: str = "json_schema"  # or json_object, tool, prompt: how a schema is asked for
     max_tokens_field: str = "max_tokens"  # what the API calls the parameter
-    carries: frozenset[str] = frozenset()  # user, safety_identifier, metadata, store: its fields
+    carries: frozenset[str] = frozenset()  # user, safety_identifier, metadata, store, labels: its fields
     image_response_format: str | None = None  # asks for a picture within the answer; None: nothing is asked
     model_path: Path | None = None  # of a local model's file
     free: bool = False  # its tokens cost nothing

@@ -1,6 +1,7 @@
 """Google's Gemini API (generateContent): text, JSON, files in, pictures and speech out.
 
-It has no field for the end user of a call, and labels on Vertex AI only: what is `carried` is left out.
+It has no field for the end user of a call. Metadata that is `carried` goes as labels, by which Google breaks
+bills down, where the provider's `carries` names them: Vertex AI has them, and not every model's API does.
 """
 
 import binascii
@@ -56,6 +57,7 @@ _REFUSED = frozenset(
         "SAFETY",
         "RECITATION",
         "LANGUAGE",
+        "ESCALATION",
         "BLOCKLIST",
         "PROHIBITED_CONTENT",
         "SPII",
@@ -65,6 +67,8 @@ _REFUSED = frozenset(
         "IMAGE_RECITATION",
     ]
 )
+_LENGTH = frozenset(["MAX_TOKENS", "CONTINUATION"])
+_BARRED = "PUP_LIMITED_DISABLED"  # the account, for what it was used for before
 _BROKEN_OFF = frozenset(
     [
         "OTHER",
@@ -86,7 +90,10 @@ _OUR_NAMES = {
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
 }
-_BESIDE_CONFIG = frozenset(["safetySettings", "tools", "toolConfig", "cachedContent", "serviceTier", "store"])
+_BESIDE_CONFIG = frozenset(
+    ["safetySettings", "tools", "toolConfig", "cachedContent", "serviceTier", "store", "labels"]
+)
+_LONGEST_LABEL = 63  # characters of a label's name, and of its value
 _OF_THE_ROW = frozenset(["contents", "systemInstruction", "model"])
 
 _SUBSET = Subset(  # of `responseJsonSchema`, as its reference lists it
@@ -162,6 +169,7 @@ class Google:
         if key is not None:
             self._headers["x-goog-api-key"] = key.reveal()
         self._idempotency_header = (provider.idempotency_header or "").lower()
+        self._has_labels = "labels" in provider.carries
         self._frames: dict[tuple[int, int], _Frame] = {}  # by the identities of choice and output
 
     def exchange(
@@ -171,7 +179,7 @@ class Google:
         output: Output,
         *,
         idempotency_key: str | None = None,
-        carried: Carried | None = None,  # noqa: ARG002  the API has no field for it
+        carried: Carried | None = None,
     ) -> Exchange:
         """One request, one response; none for what the API takes from nobody."""
         unfit = _unfit(messages, output)
@@ -181,7 +189,11 @@ class Google:
         if idempotency_key is not None and self._idempotency_header:
             headers = {**headers, self._idempotency_header: idempotency_key}
         frame = self._frame(choice, output)
-        body = orjson.dumps(frame.asked(messages))[:-1] + frame.after
+        asked = frame.asked(messages)
+        labels = _labels(carried.metadata) if self._has_labels and carried is not None else {}
+        if labels or frame.labels:
+            asked["labels"] = {**frame.labels, **labels}
+        body = orjson.dumps(asked)[:-1] + frame.after
         response = yield Request(method="POST", url=frame.url, headers=headers, body=body)
         return self._meaning(response, output)
 
@@ -223,6 +235,15 @@ class Google:
             return self._refused(f"the prompt was blocked: {blocked}", told, usage, model, request_id)
         reason = _string(first.get("finishReason")) or "STOP"
         told = _string(first.get("finishMessage"))
+        if reason == _BARRED:
+            return Failure(
+                kind=FailureKind.FORBIDDEN,
+                message=self._hidden(f"200 {reason}: {told}" if told else f"200 {reason}"),
+                http_status=200,
+                request_id=request_id,
+                usage=usage,
+                model=model,
+            )
         if reason in _BROKEN_OFF:
             what = f"an answer that was broken off ({reason})"
             return self._broken(response, request_id, what, usage=usage)
@@ -239,7 +260,7 @@ class Google:
         return Reply(
             text="".join(part["text"] for part in parts if isinstance(part.get("text"), str)),
             media=media,
-            finish=Finish.LENGTH if reason == "MAX_TOKENS" else Finish.STOP,
+            finish=Finish.LENGTH if reason in _LENGTH else Finish.STOP,
             usage=usage,
             model=model,
             http_status=200,
@@ -310,6 +331,7 @@ class _Frame(NamedTuple):
     after: bytes  # JSON, from behind the messages on
     told: str | None
     instructs: bool  # whether there may be a system instruction
+    labels: Mapping[str, JsonValue]  # the parameters' own
     made_for: tuple[ModelChoice, Output]  # held, so that their identities are given to no others
 
     def asked(self, messages: Sequence[Message]) -> dict[str, Any]:
@@ -328,6 +350,18 @@ class _Frame(NamedTuple):
         if contents and self.instructs:
             return {"systemInstruction": said, "contents": contents}
         return {"contents": [{"role": "user", **said}, *contents]}
+
+
+def _labels(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata as labels may be: small letters, digits, _ and -; names with no letter first are left out."""
+    labels = {_as_label(name): _as_label(value) for name, value in metadata.items()}
+    return {name: value for name, value in labels.items() if name[:1].isalpha()}
+
+
+def _as_label(text: str) -> str:
+    return "".join(
+        letter if letter.isalnum() or letter == "-" else "_" for letter in text.lower()[:_LONGEST_LABEL]
+    )
 
 
 def _unfit(messages: Sequence[Message], output: Output) -> str | None:
@@ -385,12 +419,14 @@ def _frame_of(provider: Provider, base: str, choice: ModelChoice, output: Output
             config.setdefault("speechConfig", _speech(voice))
     if config:
         beside["generationConfig"] = config
+    labels = beside.pop("labels", None)
     return _Frame(
         url=f"{base}/{_path(choice)}:generateContent",
         after=b"," + orjson.dumps(beside)[1:] if beside else b"}",
         told=told,
         # Models of speech, and some of pictures, answer 400 to a system instruction.
         instructs=not output.modality.is_media,
+        labels=labels if isinstance(labels, dict) else {},
         made_for=(choice, output),
     )
 

@@ -148,6 +148,18 @@ def test_what_the_api_takes_from_nobody_is_never_sent(mime_type, modality, messa
     assert end.value.value.message.startswith(message)
 
 
+def test_metadata_is_carried_as_labels_where_the_provider_has_them():
+    """Letters are made small and strange ones replaced, as labels want it; the task's own stay."""
+    choice = ModelChoice(model=Model("acme", "big"), parameters={"labels": {"team": "red", "env": "test"}})
+    metadata = {"Team": "Blue & Co", "7th": "x", "long-näme": "ß" * 70}
+    exchange = asking(carries=frozenset({"labels"})).exchange(
+        HELLO, choice, Output.of(Modality.TEXT), carried=Carried(user="u-1", metadata=metadata)
+    )
+    body = orjson.loads(drive(exchange, NO_ANSWER)[0].body)
+    assert body["labels"] == {"team": "blue___co", "env": "test", "long-näme": "ß" * 63}
+    assert "u-1" not in repr(body)
+
+
 def test_nothing_is_carried_where_there_is_no_field_for_it():
     """User and metadata stay here: the request is the same with them."""
     choice, output = ModelChoice(model=Model("acme", "big")), Output.of(Modality.TEXT)
