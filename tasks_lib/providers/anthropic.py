@@ -1,7 +1,9 @@
 """Anthropic's Messages API: text and JSON, with images, PDFs and text files as input.
 
 Of what is `carried` it takes the user (`metadata.user_id`) and no further metadata. `parameters` are its own
-(temperature, top_k, stop_sequences, thinking, ...), under their own names.
+(temperature, top_k, stop_sequences, thinking, ...), under their own names. `cache_control` among them is put
+at the end of the system prompt, if there is one: that is what rows have in common, and what is written into
+a cache with a row's own message is never read again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -206,6 +208,7 @@ class _Frame(NamedTuple):
     told: str | None
     by_tool: bool
     metadata: Mapping[str, JsonValue]  # the parameters' own
+    cache_control: JsonValue  # the same; None: there is none
     made_for: tuple[ModelChoice, Output]  # held, so that their identities are given to no others
 
     def before_messages(self, messages: Sequence[Message], *, user: str | None) -> bytes:
@@ -218,7 +221,11 @@ class _Frame(NamedTuple):
         if metadata:
             parts.append(b'"metadata":' + orjson.dumps(metadata))
         if system:
-            parts.append(b'"system":' + orjson.dumps("\n\n".join(system)))
+            text = "\n\n".join(system)
+            cached = {"type": "text", "text": text, "cache_control": self.cache_control}
+            parts.append(b'"system":' + orjson.dumps(text if self.cache_control is None else [cached]))
+        elif self.cache_control is not None:
+            parts.append(b'"cache_control":' + orjson.dumps(self.cache_control))
         parts.append(b'"messages":')
         return b",".join(parts)
 
@@ -230,7 +237,7 @@ def _frame_of(provider: Provider, choice: ModelChoice, output: Output) -> _Frame
         if name not in ("messages", "system", "max_completion_tokens")  # which are the row's, or OpenAI's
     }
     model = asked.pop("model", choice.model.name)  # a gateway may want another name than prices have
-    metadata = asked.pop("metadata", None)
+    metadata, cache_control = asked.pop("metadata", None), asked.pop("cache_control", None)
     asked["max_tokens"] = provider.most_output_tokens(choice)  # the API takes no request without it
     schema = schema_asked(output)
     told = form_in_words(output)
@@ -249,7 +256,12 @@ def _frame_of(provider: Provider, choice: ModelChoice, output: Output) -> _Frame
         told, by_tool = None, True
     before = orjson.dumps({"model": model, **asked})[:-1]
     return _Frame(
-        before, told, by_tool, metadata if isinstance(metadata, dict) else {}, made_for=(choice, output)
+        open=before,
+        told=told,
+        by_tool=by_tool,
+        metadata=metadata if isinstance(metadata, dict) else {},
+        cache_control=cache_control,
+        made_for=(choice, output),
     )
 
 

@@ -38,6 +38,8 @@ _KIND_OF_STATUS = {  # where the body tells no type: a proxy's, or cut short
 }
 _SPENT_CODE = "enforced_spend_limit_reached"  # comes as a 429, and no wait of ours will cure it
 _SPENT = re.compile(r"credit balance is too low|reached your specified (workspace )?API usage limits")
+_NO_SUCH_FORM = re.compile(r"output_config|output format|[Ii]nvalid schema|[Ss]chema is too complex|grammar")
+_REMEDY = "structured_output: tool in providers.yaml asks for the schema in another way"
 _FILTERED = "blocked by content filtering policy"
 _MAYBE_BILLED_STATUS = frozenset({408, 504, 524})  # the model may have worked on when the gateway gave up
 
@@ -70,6 +72,8 @@ class Errors:
         message = told.message
         if 300 <= status < 400:
             message = f"redirects to {response.headers.get('location')}: set the base URL right"
+        if kind is FailureKind.REJECTED and _NO_SUCH_FORM.search(message):
+            message = f"{message} ({_REMEDY})"
         half_done = status == 200 and kind is FailureKind.SERVER_ERROR
         processed = half_done or status in _MAYBE_BILLED_STATUS or kind is FailureKind.REFUSED
         return Failure(

@@ -162,6 +162,7 @@ def test_strict_mode_takes_closed_objects_of_typed_parts(schema):
         object_of(a={"type": "array", "items": STRING, "uniqueItems": True}),
         {**object_of(a=STRING), "$defs": {"x": {"type": "object"}}},
         {**object_of(a=STRING), "patternProperties": {"^b": STRING}},
+        {**object_of(a={"$ref": "#/$defs/x", "description": "d"}), "$defs": {"x": STRING}},
     ],
 )
 def test_strict_mode_is_not_asked_for_what_it_refuses(schema):
