@@ -19,6 +19,7 @@ from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from tasks_lib.configs import Environment, load_task
 from tasks_lib.domain.assignment import Assigner, Assignment, compared
 from tasks_lib.domain.fingerprint import JsonValue, content_hash
+from tasks_lib.domain.inputs import FileSources
 from tasks_lib.domain.job import Job, Limits, Source
 from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.mistake import Mistake
@@ -30,10 +31,13 @@ from tasks_lib.domain.run import TaskRun
 from tasks_lib.domain.task import Task
 from tasks_lib.domain.template import Template
 from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.inputs.processors import InputProcessor
 from tasks_lib.job.batch import Batch, run_batch
 from tasks_lib.job.causes import sole_cause
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.export import enriched_batches
+from tasks_lib.job.kept_files import check_kept_somewhere
+from tasks_lib.job.row_inputs import columns_named, plain_values
 from tasks_lib.job.setup import Setup, load_setup, setup_of
 from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.suspects import Suspects
@@ -63,6 +67,8 @@ class RowAnswer:
     model: str | None
     task_run_id: str
     revision_tag: str  # of the revision that was asked
+    file: Path | None = None  # of an answer that is one, beside the ledger
+    content: bytes | None = None  # the same without a ledger, where nobody else has it
 
 
 async def run_job(
@@ -91,6 +97,8 @@ async def enrich(
     reporting_group: str | None = None,
     revision_tag: str | None = None,
     compare: Sequence[str] = (),
+    files: FileSources | Sequence[str] = (),
+    processors: Mapping[str, InputProcessor] | None = None,
     limits: Limits | None = None,
     retries: Retries | None = None,
     ledger: Path | str | None = None,
@@ -108,6 +116,9 @@ async def enrich(
         revision_tag: the revision to use: a constant, or a template over the columns; by default weights
             decide.
         compare: tags or ids of revisions, or `all`: every row is run with each of them.
+        files: the columns that name a row's files (bytes, data: URIs, `{filename, content}`), or these with
+            the folders and hosts that paths and URLs may lead to.
+        processors: input processors of your own, by the names that the task's `input_processors` use.
         limits: what must never be passed.
         retries: how often failed calls are had again.
         ledger: a DuckDB file in which every run is kept, and from which answered rows are taken without a
@@ -125,12 +136,15 @@ async def enrich(
         reporting_group=reporting_group,
         revision_tag=revision_tag,
         compare=compare,
+        files=files,
+        processors=processors,
         limits=limits,
         retries=retries,
         ledger=ledger,
         environment=environment,
     )
     job = setup.job
+    check_kept_somewhere(setup)
     check_before_rows(setup)
     with open_table(table, key=key) as source, open_ledger(job.ledger) as open_one:
         rows = check_source(setup, source, limit=None)
@@ -178,6 +192,8 @@ async def answers(
     reporting_group: str | None = None,
     revision_tag: str | None = None,
     compare: Sequence[str] = (),
+    files: FileSources | Sequence[str] = (),
+    processors: Mapping[str, InputProcessor] | None = None,
     limits: Limits | None = None,
     retries: Retries | None = None,
     ledger: Path | str | None = None,
@@ -203,6 +219,8 @@ async def answers(
         reporting_group=reporting_group,
         revision_tag=revision_tag,
         compare=compare,
+        files=files,
+        processors=processors,
         limits=limits,
         retries=retries,
         ledger=ledger,
@@ -268,7 +286,8 @@ class _Stream:
                     self._values[plan.task_run_id] = values
                     plans.append(self._suspects.judged(plan))
                 else:
-                    await self._send.send(_known_answer(charted, known))
+                    file = await to_thread.run_sync(self._file_of, known.task_run_id)
+                    await self._send.send(_known_answer(charted, known, file=file))
             if plans:
                 return plans
         return None
@@ -278,9 +297,10 @@ class _Stream:
         missing = [column for column in columns_of(self._setup.job) if column not in values]
         if missing:
             raise Mistake(f"row {self._number} has no {', '.join(map(repr, missing))}")
+        plain, blobs = plain_values(values)
         named = self._setup.job.source.key
         if named is None:
-            name = content_hash(dict(values))
+            name = content_hash(plain)
         elif values.get(named) in (None, ""):
             raise Mistake(f"row {self._number} has no key: {named!r} is empty")
         else:
@@ -288,10 +308,11 @@ class _Stream:
         times = self._keys[name] = self._keys.get(name, 0) + 1
         if times > 1 and named is not None:
             raise Mistake(f"row {self._number} has the key {name!r}, which an earlier row has, too")
-        return Row(number=self._number, key=name if times == 1 else f"{name}-{times}", values=values)
+        own = name if times == 1 else f"{name}-{times}"
+        return Row(number=self._number, key=own, values=plain, blobs=blobs)
 
     async def _heard(self, task_run: TaskRun) -> None:
-        data = task_run.data
+        data, made = task_run.data, task_run.answer
         answer = RowAnswer(
             row=self._values.pop(task_run.plan.task_run_id),
             key=task_run.plan.row_key,
@@ -304,12 +325,24 @@ class _Stream:
             model=str(task_run.attempts[-1].model) if task_run.attempts else None,
             task_run_id=task_run.plan.task_run_id,
             revision_tag=task_run.plan.revision.tag,
+            file=self._place_of(made.file.uri) if made is not None and made.file is not None else None,
+            content=made.media.content if made is not None and made.media is not None else None,
         )
         with suppress(anyio.BrokenResourceError):  # the reader left; the ledger has it
             await self._send.send(answer)
 
+    def _file_of(self, task_run_id: str) -> Path | None:
+        """The file that an earlier run has made."""
+        if not self._setup.job.task.output.modality.is_file:
+            return None
+        found = self._ledger.files_of([task_run_id]).to_pylist()
+        return self._place_of(found[0]["uri"]) if found else None
 
-def _known_answer(charted: Charted, known: StoredResult) -> RowAnswer:
+    def _place_of(self, uri: str) -> Path:
+        return self._setup.job.ledger.resolve().parent / uri
+
+
+def _known_answer(charted: Charted, known: StoredResult, *, file: Path | None) -> RowAnswer:
     """What came of a row that an earlier batch has run."""
     return RowAnswer(
         row=charted.row.values,
@@ -323,6 +356,7 @@ def _known_answer(charted: Charted, known: StoredResult) -> RowAnswer:
         model=known.model,
         task_run_id=known.task_run_id,
         revision_tag=charted.revision.tag,
+        file=file,
     )
 
 
@@ -343,6 +377,8 @@ def _setup(
     reporting_group: str | None,
     revision_tag: str | None = None,
     compare: Sequence[str] = (),
+    files: FileSources | Sequence[str] = (),
+    processors: Mapping[str, InputProcessor] | None = None,
     limits: Limits | None,
     retries: Retries | None,
     ledger: Path | str | None,
@@ -354,7 +390,9 @@ def _setup(
     loaded = (
         task
         if isinstance(task, Task)
-        else load_task(Path(task), weights="not_needed" if settled else "needed")
+        else load_task(
+            Path(task), weights="not_needed" if settled else "needed", processors=tuple(processors or ())
+        )
     )
     given = inputs or {}
     job = Job(
@@ -362,6 +400,7 @@ def _setup(
         task=loaded,
         source=Source(key=key),
         inputs={name: given.get(name, name) for name in loaded.names},
+        files=files if isinstance(files, FileSources) else FileSources(columns=columns_named(files)),
         labels=Labels(reporting_group=Template.parse(reporting_group) if reporting_group else None),
         limits=limits or Limits(),
         retries=retries or Retries(),
@@ -369,7 +408,9 @@ def _setup(
         ledger=IN_MEMORY if ledger is None else Path(ledger),
         seed=loaded.name,
     )
-    return setup_of(job, near=path, environment=environment or Environment.from_os())
+    return setup_of(
+        job, near=path, environment=environment or Environment.from_os(), processors=processors
+    )
 
 
 def _assignment(task: Task, *, pinned: Template | None, compare: Sequence[str]) -> Assignment:

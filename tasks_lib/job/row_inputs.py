@@ -1,10 +1,12 @@
 """What comes before a row's call: the files that it names, and the processors of its values."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import cast
 
 import httpx
 
+from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.inputs import BUILT_IN_PROCESSORS, READS_FILES, FileMode, RowFiles
 from tasks_lib.domain.job import Job
 from tasks_lib.domain.mistake import Mistake
@@ -16,6 +18,7 @@ from tasks_lib.inputs.reading import missing_package
 from tasks_lib.inputs.row_files import FilesOfRows
 from tasks_lib.inputs.unusable import Refused
 from tasks_lib.job.setup import Setup
+from tasks_lib.rows.files import FILE_CONTENT, FILE_NAME, told_of
 
 
 def file_columns(job: Job) -> tuple[str, ...]:
@@ -87,6 +90,28 @@ async def preparing(
         transport=transport,
     ) as preparer:
         yield preparer
+
+
+def columns_named(columns: Sequence[str]) -> tuple[str, ...]:
+    """One column or several."""
+    return (columns,) if isinstance(columns, str) else tuple(columns)
+
+
+def plain_values(values: Mapping[str, object]) -> tuple[dict[str, JsonValue], dict[str, bytes]]:
+    """A row's values with bytes taken out, and these by their column; a file may be `{filename, content}`."""
+    plain: dict[str, JsonValue] = {}
+    blobs: dict[str, bytes] = {}
+    for name, value in values.items():
+        content, called = value, None
+        if isinstance(value, Mapping):
+            content = next((value[key] for key in FILE_CONTENT if isinstance(value.get(key), bytes)), None)
+            called = next((value[key] for key in FILE_NAME if isinstance(value.get(key), str)), None)
+        if isinstance(content, bytes):
+            blobs[name] = content
+            plain[name] = told_of(content, called)
+        else:
+            plain[name] = cast("JsonValue", value)
+    return plain, blobs
 
 
 def document_placeholders(job: Job) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self, cast
@@ -13,20 +12,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks_lib.domain.fingerprint import JsonValue, content_hash
+from tasks_lib.domain.fingerprint import content_hash
 from tasks_lib.domain.job import Source
 from tasks_lib.domain.row import Row
 from tasks_lib.domain.template import Template
 from tasks_lib.rows.csv_dialect import CsvDialect
 from tasks_lib.rows.csv_records import CsvRecords
 from tasks_lib.rows.errors import SHOWN, SourceError, listed, no_such_column
+from tasks_lib.rows.files import file_values, is_file, told_of
 from tasks_lib.rows.jsonl_records import JsonlRecords
 from tasks_lib.rows.parquet_records import ParquetRecords
 from tasks_lib.rows.records import Chunk, Records, refuse_alike
 from tasks_lib.rows.scratch import open_scratch
 from tasks_lib.rows.seen import Duplicates, Repeats, Seen
 from tasks_lib.rows.table_records import QueryRecords, Table, TableRecords
-from tasks_lib.rows.values import Array, file_values, is_binary, is_file, text_of
+from tasks_lib.rows.values import Array, is_binary, text_of
 
 _FORMATS = {
     ".csv": "csv", ".tsv": "csv",
@@ -377,17 +377,6 @@ class OpenSource:
             if found
         ]
         raise SourceError(f"{self.description}: {'; '.join(told)}; shorten the values or the template")
-
-
-def told_of(content: bytes | None, name: str | None) -> JsonValue:
-    """What stands in the place of a file's bytes where JSON is wanted: enough to tell it from any other.
-
-    A name without bytes is a path, as those have it who write files of their own into a table.
-    """
-    if content is None:
-        return name
-    told: dict[str, JsonValue] = {"sha256": sha256(content).hexdigest(), "size": len(content)}
-    return told | {"filename": name} if name else told
 
 
 def _column(chunk: Chunk, name: str) -> Array:

@@ -30,8 +30,6 @@ from tasks_lib.domain.fingerprint import JsonValue
 
 Array = Any  # an Arrow array; the published stubs know only some of the kinds there are
 _WITHIN_64_BITS = range(-(2**63), 2**64)
-_CONTENT = ("bytes", "content", "data")  # fields of a struct that is a file
-_FILE_NAME = ("filename", "path", "name")
 _MAY_BE_TOO_LONG = re.compile(rb"\d{19}")  # an integer that orjson may have read as a float
 
 
@@ -51,45 +49,6 @@ def is_binary(of: pa.DataType) -> bool:
         or pa.types.is_fixed_size_binary(of)
         or pa.types.is_binary_view(of)
     )
-
-
-def is_file(of: pa.DataType) -> bool:
-    """Whether each value of this type is a file: bytes, or bytes with a name, such as `{bytes, path}`."""
-    if isinstance(of, pa.BaseExtensionType):
-        return not isinstance(of, pa.UuidType) and is_file(of.storage_type)
-    if pa.types.is_struct(of):
-        return _content_field(of) is not None
-    if pa.types.is_dictionary(of) or pa.types.is_run_end_encoded(of):
-        return is_file(of.value_type)
-    return is_binary(of) and not pa.types.is_nested(of)
-
-
-def file_values(array: Array) -> list[tuple[bytes | None, str | None]]:
-    """The files of a column, in order: bytes and name, each None where there is none."""
-    of = array.type
-    if isinstance(of, pa.BaseExtensionType):
-        return file_values(array.storage)
-    if not pa.types.is_struct(of):
-        return [(content, None) for content in array.to_pylist()]
-    content, name = _content_field(of), _name_field(of)
-    assert content is not None  # noqa: S101  it is_file
-    return [
-        (None, None) if one is None else (one[content], one[name] if name is not None else None)
-        for one in array.to_pylist()
-    ]
-
-
-def _content_field(of: pa.StructType) -> str | None:
-    """The one field that holds bytes, if it is called like what a file holds."""
-    binary = [of.field(at).name for at in range(of.num_fields) if is_binary(of.field(at).type)]
-    if len(binary) != 1 or binary[0] not in _CONTENT or not is_file(of.field(binary[0]).type):
-        return None
-    return binary[0]
-
-
-def _name_field(of: pa.StructType) -> str | None:
-    names = [of.field(at).name for at in range(of.num_fields) if is_text(of.field(at).type)]
-    return next((name for name in _FILE_NAME if name in names), None)
 
 
 def is_text(of: pa.DataType) -> bool:
