@@ -17,7 +17,7 @@ from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.shared import NotShared, SharedAccount, join_account
 from tasks_lib.engine.transport import PooledTransport
 from tasks_lib.job.setup import LOCAL, Setup
-from tasks_lib.local import LOCAL_BASE_URL, LocalTransport, local_model, local_servers
+from tasks_lib.local import LOCAL_BASE_URL, open_local
 from tasks_lib.providers.anthropic import Anthropic
 from tasks_lib.providers.google import Google
 from tasks_lib.providers.openai import OpenAI
@@ -90,15 +90,16 @@ async def open_accounts(
                     stack.callback(shared.close)
             limits = limits_for(provider, setup.job.limits, part, shared=shared is not None)
             if provider.protocol == LOCAL and transport is None:
-                model = next(model for model in setup.models if model.provider == name)
-                servers = await stack.enter_async_context(
-                    local_servers(
-                        model=local_model(model.name, model_path=provider.model_path),
+                local = await stack.enter_async_context(
+                    open_local(
+                        pool,
+                        names=[model.name for model in setup.models if model.provider == name],
+                        model_path=provider.model_path,
                         at_most=limits.in_flight,
                     )
                 )
-                pool = await stack.enter_async_context(LocalTransport(pool, servers))
-                limits = replace(limits, in_flight=len(servers.urls))
+                pool = local.transport
+                limits = replace(limits, in_flight=local.in_flight)
                 provider = replace(provider, base_url=LOCAL_BASE_URL)
             accounts[name] = Account(
                 provider=provider,

@@ -13,7 +13,7 @@ from tasks_lib.job.kept_files import check_files
 from tasks_lib.job.row_inputs import check_inputs, document_placeholders, file_columns, row_files_of
 from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.job.webhook import webhook_secret
-from tasks_lib.local import local_model
+from tasks_lib.local import check_local
 from tasks_lib.rows import OpenSource, check_output
 
 
@@ -30,7 +30,7 @@ def check_before_rows(setup: Setup) -> None:
         provider = setup.provider(model)
         route_for(provider, setup.environment.variables)
         if provider.protocol == LOCAL:
-            local_model(model.name, model_path=provider.model_path)
+            check_local(model.name, setup.job.task.output, model_path=provider.model_path)
     try:
         setup.job.ledger.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -8,7 +8,7 @@ import orjson
 
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.local.drawing import Scene
-from tasks_lib.local.speech import DEFAULT_VOICE, Speaker, SpeakerGone, Unspeakable
+from tasks_lib.local.speech import DEFAULT_VOICE, SpeakerGone, Unspeakable, Voice
 from tasks_lib.providers.openai_speech import DEFAULT_VOICE as UNASKED_VOICE
 from tasks_lib.providers.protocol import Request, Response
 
@@ -22,7 +22,7 @@ def is_for_speech(request: Request) -> bool:
     return request.url.endswith("/audio/speech")
 
 
-async def spoken(request: Request, speaker: Speaker | None) -> Response | Failure:
+async def spoken(request: Request, speaker: Voice | None) -> Response | Failure:
     """The recording that is asked for, or what is wrong with the request, as OpenAI would say it."""
     asked = orjson.loads(request.body)
     text, speed = asked.get("input"), asked.get("speed", 1.0)

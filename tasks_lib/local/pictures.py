@@ -61,9 +61,14 @@ The farmer has a tree and a field in the sun.
 {"kind": "circle", "colour": "yellow", "x": 80, "y": 20, "size": 20}]}"""
 
 
-def asks_for_a_picture(request: Request) -> bool:
+def is_for_a_picture(request: Request) -> bool:
     """Whether a request is one for a picture, and not for words."""
     return request.url.endswith(_GENERATIONS)
+
+
+def is_for_a_changed_picture(request: Request) -> bool:
+    """Whether a request brings pictures that are to be changed."""
+    return request.url.endswith("/images/edits")
 
 
 def file_type_asked(request: Request) -> str:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
@@ -14,7 +14,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.local.children import Child, end, start
 
-VOICE: Final = "espeak"  # what the local provider calls it, in the place of a model
+ESPEAK: Final = "espeak"  # what the local provider calls it, in the place of a model
 DEFAULT_VOICE: Final = "en-us"
 _LOADER: Final = "espeakng_loader"
 _CHILD: Final = Path(__file__).with_name("speech_child.py")
@@ -49,9 +49,21 @@ def check_speech() -> None:
     """
     if find_spec(_LOADER) is None:
         raise SpeechMissing(
-            f"local:{VOICE} needs the package espeakng-loader: pip install 'rowmill[speech]' "
+            f"local:{ESPEAK} needs the package espeakng-loader: pip install 'rowmill[speech]' "
             "(espeak-ng is GPL-3, and runs as a process of its own)"
         )
+
+
+class Voice(Protocol):
+    """What speaks."""
+
+    async def wav(self, text: str, *, voice: str, speed: float) -> bytes | Unspeakable:
+        """A recording of the text as WAV.
+
+        Raises:
+            SpeakerGone: nobody is there to speak.
+        """
+        ...
 
 
 class Speaker:

@@ -12,9 +12,15 @@ from anyio import to_thread
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.local.drawing import drawn
 from tasks_lib.local.endpoints import is_for_speech, picture_made, refused, spoken
-from tasks_lib.local.pictures import asks_for_a_picture, file_type_asked, for_a_scene, scene_told
+from tasks_lib.local.pictures import (
+    file_type_asked,
+    for_a_scene,
+    is_for_a_changed_picture,
+    is_for_a_picture,
+    scene_told,
+)
 from tasks_lib.local.servers import LocalServers
-from tasks_lib.local.speech import Speaker
+from tasks_lib.local.speech import Voice
 from tasks_lib.providers.protocol import Request, Response, Transport
 
 LOCAL_HOST: Final = "rowmill.local"
@@ -31,7 +37,7 @@ class LocalTransport:
     """
 
     def __init__(
-        self, inner: Transport, servers: LocalServers | None, *, speaker: Speaker | None = None
+        self, inner: Transport, servers: LocalServers | None, *, speaker: Voice | None = None
     ) -> None:
         """Stand before another transport, which stays its owner's to close."""
         self._inner = inner
@@ -51,7 +57,9 @@ class LocalTransport:
             return await self._inner.send(request)
         if is_for_speech(request):
             return await spoken(request, self._speaker)
-        if asks_for_a_picture(request):
+        if is_for_a_changed_picture(request):
+            return refused(400, "a local model's pictures are made from text, and files came with it")
+        if is_for_a_picture(request):
             return await self._drawn(request)
         return await self._written(request)
 

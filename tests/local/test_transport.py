@@ -1,15 +1,21 @@
 """Requests to rowmill.local wait for a free server; all others pass by."""
 
+import json
+from base64 import b64decode
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from PIL import Image
 
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.local import LOCAL_BASE_URL, LocalModel, LocalServers, LocalTransport
+from tasks_lib.local.speech import SpeakerGone, Unspeakable
 from tasks_lib.providers.protocol import Request, Response
 
 pytestmark = pytest.mark.anyio
@@ -232,3 +238,161 @@ async def test_a_request_may_end_after_the_transport():
         await transport.__aexit__()
         let_go.set()
     assert answers == [OK]
+
+
+SCENE = {
+    "caption": "A boat",
+    "background": "blue",
+    "shapes": [{"kind": "star", "x": 50, "y": 50, "size": 40}],
+}
+
+
+class Tells:
+    """A network in which every model answers with this text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.asked: list[dict[str, Any]] = []
+
+    async def send(self, request: Request) -> Response:
+        self.asked.append({"url": request.url, **json.loads(request.body)})
+        usage = {"prompt_tokens": 300, "completion_tokens": 90}
+        told = {"choices": [{"message": {"content": self.text}, "finish_reason": "stop"}], "usage": usage}
+        return Response(status=200, headers={}, body=json.dumps(told).encode())
+
+
+def media_request(path: str, **fields: object) -> Request:
+    return request(json.dumps(fields).encode(), f"{LOCAL_BASE_URL}/{path}")
+
+
+async def told(transport: LocalTransport, asked: Request) -> tuple[int, Any]:
+    """Status and JSON of an answer."""
+    answer = await transport.send(asked)
+    assert isinstance(answer, Response), answer
+    return answer.status, json.loads(bytes(answer.body))
+
+
+@pytest.mark.parametrize("file_type", [None, "png", "jpeg"])
+async def test_a_picture_is_a_scene_that_is_drawn(file_type: str | None):
+    """A server is asked for a scene under a schema; its drawing, caption and tokens are a picture's."""
+    network = Tells(json.dumps(SCENE))
+    asked: dict[str, object] = {"prompt": "A boat at sea"} | (
+        {"output_format": file_type} if file_type else {}
+    )
+    async with LocalTransport(network, servers(1)) as transport:
+        status, body = await told(transport, media_request("images/generations", **asked))
+        await told(transport, media_request("images/generations", **asked))
+    assert (status, body["usage"]) == (200, {"input_tokens": 300, "output_tokens": 90})
+    assert body["data"][0]["revised_prompt"] == "A boat"
+    with Image.open(BytesIO(b64decode(body["data"][0]["b64_json"]))) as picture:
+        assert (picture.format, picture.size) == ((file_type or "png").upper(), (512, 512))
+    first, second = network.asked
+    assert first["url"] == "http://127.0.0.1:9000/v1/chat/completions"
+    assert first["messages"][-1]["content"] == "A boat at sea"
+    assert first["response_format"]["type"] == "json_schema"
+    assert first == second  # the seed, too
+
+
+@pytest.mark.parametrize("text", ["no scene", "[]", '{"shapes": [{"kind": "dragon"}]}', '{"shapes": [{'])
+async def test_an_answer_that_is_no_scene_is_asked_for_again(text: str):
+    """It is told as Groq tells of JSON that does not fit: the answer was invalid, and not the server."""
+    async with LocalTransport(Tells(text), servers(1)) as transport:
+        status, body = await told(transport, media_request("images/generations", prompt="A boat"))
+    assert (status, body["error"]["code"]) == (422, "json_validate_failed")
+
+
+async def test_pictures_are_drawn_and_never_changed():
+    """Who sends a picture is told so; no server is asked, and none is said to be unknown."""
+    network = Tells("")
+    async with LocalTransport(network, servers(1)) as transport:
+        status, body = await told(transport, request(b"--form", f"{LOCAL_BASE_URL}/images/edits"))
+    assert (status, network.asked) == (400, [])
+    assert "made from text" in body["error"]["message"]
+
+
+async def test_a_form_that_is_not_drawn_is_refused():
+    """Before a server is asked."""
+    network = Tells("")
+    asked = media_request("images/generations", prompt="A boat", output_format="gif")
+    async with LocalTransport(network, servers(1)) as transport:
+        status, body = await told(transport, asked)
+    assert (status, network.asked) == (400, [])
+    assert "png, jpeg, webp" in body["error"]["message"]
+
+
+async def test_a_server_s_error_is_passed_on():
+    """A prompt that is too long is told in the server's own words."""
+    long = Response(status=400, headers={}, body=b'{"error":{"message":"too long"}}')
+
+    async def refuse(_request: Request) -> Response:
+        return long
+
+    async with LocalTransport(Does(refuse), servers(1)) as transport:
+        assert await transport.send(media_request("images/generations", prompt="x")) == long
+
+
+class Speaks:
+    """A voice that notes what it is asked for."""
+
+    def __init__(self, answer: bytes | Unspeakable | None = b"RIFF") -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, str, float]] = []
+
+    async def wav(self, text: str, *, voice: str, speed: float) -> bytes | Unspeakable:
+        self.asked.append((text, voice, speed))
+        if self.answer is None:
+            raise SpeakerGone
+        return self.answer
+
+
+async def test_speech_comes_from_the_voice_and_needs_no_server():
+    """The API's default voice is the language that is spoken here by default; others go by name."""
+    voice = Speaks()
+    async with LocalTransport(Tells(""), None, speaker=voice) as transport:
+        for fields in ({"voice": "alloy"}, {"voice": "de", "speed": 2, "response_format": "wav"}):
+            asked = media_request("audio/speech", model="espeak", input="Hello", **fields)
+            assert await transport.send(asked) == Response(
+                status=200, headers={"content-type": "audio/wav"}, body=b"RIFF"
+            )
+    assert voice.asked == [("Hello", "en-us", 1.0), ("Hello", "de", 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"input": "Hello", "response_format": "mp3"}, "WAV only"),
+        ({"input": " \n"}, "no text"),
+        ({}, "no text"),
+        ({"input": "x" * 20_001}, "20001 characters"),
+        ({"input": "x", "speed": 9}, "speed"),
+        ({"input": "x", "speed": True}, "speed"),
+    ],
+)
+async def test_what_cannot_be_spoken_is_refused(fields: dict[str, Any], reason: str):
+    """As the API would: 400, with the reason, and the voice is not asked."""
+    voice = Speaks()
+    async with LocalTransport(Tells(""), None, speaker=voice) as transport:
+        status, body = await told(transport, media_request("audio/speech", **fields))
+    assert (status, voice.asked) == (400, [])
+    assert reason in body["error"]["message"]
+
+
+async def test_what_the_voice_says_of_a_request_is_told():
+    """An unknown voice is the request's fault; a voice that has gone is a connection that is lost."""
+    asked = media_request("audio/speech", input="Hello")
+    async with LocalTransport(Tells(""), None, speaker=Speaks(Unspeakable(reason="no such"))) as transport:
+        assert (await told(transport, asked))[1]["error"]["message"] == "no such"
+    async with LocalTransport(Tells(""), None, speaker=Speaks(None)) as transport:
+        assert await transport.send(asked) == Failure(
+            kind=FailureKind.CONNECTION, message="the local voice has ended"
+        )
+    async with LocalTransport(Tells(""), servers(1)) as transport:
+        assert (await told(transport, asked))[0] == 404
+
+
+async def test_without_servers_nobody_waits_for_words():
+    """Who opened only the voice is told at once that no server is there."""
+    async with LocalTransport(Tells(""), None, speaker=Speaks()) as transport:
+        failure = await transport.send(request())
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.CONNECTION
