@@ -1,6 +1,7 @@
 -- Files in and out, processors, cache writes, and notices to webhooks.
 
 alter table task_runs add column input_processor_timing double;  -- seconds of input processors; NULL: none ran
+alter table task_runs add column response_hash uuid;             -- the same for equal answers; NULL: there is none
 
 alter table attempts add column cache_write_tokens bigint;                     -- part of the input
 alter table attempts add column cache_write_price_per_million decimal(18, 6);  -- NULL beside an input price: the same

@@ -13,6 +13,7 @@ select
     identity::uuid                                  as identity,
     status,
     response,
+    response_hash::uuid                             as response_hash,
     error_kind,
     error,
     run_data,
