@@ -23,6 +23,7 @@ from tasks_lib.configs.tasks import TaskDocument, model_problems, read_task
 from tasks_lib.configs.validation import name_of, validated
 from tasks_lib.domain.job import Destination, Job, Source, Webhook
 from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, MOST_METADATA, Labels
+from tasks_lib.domain.output import Modality
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import Model, Task
 from tasks_lib.domain.template import Template
@@ -225,6 +226,10 @@ def _task_problems(document: Document, file: JobFile, task: Task) -> Iterator[Pr
             message = f"the task has no placeholder {{{{{placeholder}}}}}"
             remedy = did_you_mean(placeholder, task.names, plural="placeholders")
             yield document.key_problem(("inputs", placeholder), message, remedy)
+    if file.expected and task.output.modality is not Modality.JSON:
+        told = task.output.modality.value
+        message = f"'expected' compares fields of JSON, and the task answers with {told}"
+        yield document.key_problem(("expected",), message, "Leave it out.")
     schema = task.output.schema or {}
     fields = schema.get("properties")
     if isinstance(fields, Mapping) and fields:

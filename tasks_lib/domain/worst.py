@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import orjson
 
+from tasks_lib.domain.answer_form import form_in_words, schema_asked
 from tasks_lib.domain.file_tokens import most_tokens
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.plan import Message
@@ -34,11 +35,10 @@ def worst_cost(
         if any(step.output for _, step in prices.steps):
             return None
         most_output = 0
-    schema = len(orjson.dumps(output.schema)) * 2 if output.schema is not None else 0
     parameters = len(orjson.dumps(choice.parameters))  # tools and the like are read by the model, too
     most_input = (
         _A_REQUEST
-        + schema
+        + _most_of_form(output)
         + parameters
         + sum(_A_MESSAGE + len(message.text.encode()) for message in messages)
         + sum(most_tokens(file, choice.model.name) for message in messages for file in message.files)
@@ -55,4 +55,13 @@ def worst_cost(
         )
         for _, step in prices.steps
         for cached, written in ((0, 0), (most_input, 0), (0, most_input))  # nobody says which is dearest
+    )
+
+
+def _most_of_form(output: Output) -> int:
+    """Tokens of what is told of the answer's form: twice the schema, which some render with more words."""
+    schema, words = schema_asked(output), form_in_words(output)
+    return max(
+        len(orjson.dumps(schema)) * 2 if schema is not None else 0,
+        len(words.encode()) if words is not None else 0,
     )

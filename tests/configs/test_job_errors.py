@@ -2,7 +2,7 @@
 import pytest
 
 from tasks_lib.configs import ConfigError, check_columns, load_job
-from tests.configs.project import JOB, Project
+from tests.configs.project import JOB, TASK, Project
 
 FILE = "configs/jobs/job.yaml"
 
@@ -153,6 +153,17 @@ def test_the_expected_fields_must_be_fields_of_the_answer(project: Project) -> N
     assert project.told(caught.value) == [
         FILE + ":3:12: the answer has no field 'sentimen'. Did you mean 'sentiment'?"
     ]
+
+
+@pytest.mark.parametrize("modality", ["text", "csv", "image"])
+def test_only_fields_of_json_can_be_expected(project: Project, modality: str) -> None:
+    """What has no fields cannot be compared by field."""
+    project.write("configs/tasks/task.yaml", TASK + f"output: {modality}\n")
+    project.write("configs/jobs/job.yaml", JOB + "expected: {sentiment: label}\n")
+    with pytest.raises(
+        ConfigError, match=f"'expected' compares fields of JSON, and the task answers with {modality}"
+    ):
+        load_job(project.job)
 
 
 @pytest.mark.parametrize("key", ["user_prompt", "revisions", "model"])

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks_lib.domain.answer_form import form_in_words
+from tasks_lib.domain.csv_columns import ColumnType, CsvColumn
 from tasks_lib.domain.output import Modality, Output
 from tasks_lib.domain.plan import Message
 from tasks_lib.domain.pricing import FREE, PriceList, Prices, cost_of
@@ -169,3 +171,23 @@ def test_no_call_costs_more_than_its_worst_case(data, price_list, texts, most_ou
         cache_write_tokens=data.draw(st.integers(0, inputs)),
     )
     assert cost_of(usage, price_list.for_usage(usage)) <= worst
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Output.of(Modality.CSV, columns=[CsvColumn(name=f"c{n}", description="d" * n) for n in range(40)]),
+        Output.of(Modality.CSV, columns=[CsvColumn(name="a", type=ColumnType.NUMBER, nullable=True)]),
+        Output.of(Modality.CSV),
+        Output.of(Modality.PDF),
+        Output.of(Modality.JSON, {"enum": ["x" * 500]}),
+    ],
+)
+def test_what_is_told_of_the_form_is_paid_for(output):
+    """The most that a call can cost covers the schema or the words that say how to answer."""
+    price_list = PriceList(steps=((0, prices("1", "1")),))
+    worst = worst_cost([], choice(), output, price_list, most_output=0)
+    words = form_in_words(output) or ""
+    told = cost_of(Usage(input_tokens=len(words.encode()), output_tokens=0), prices("1", "1"))
+    assert worst is not None
+    assert worst >= told
