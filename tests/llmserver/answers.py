@@ -1,12 +1,15 @@
-"""The bodies of OpenAI's chat completions: good answers, spoiled ones, and errors."""
+"""The bodies of OpenAI's answers in words, pictures and speech: good ones, spoiled ones, and errors."""
 
+import base64
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
+from tests.llmserver import media
 from tests.llmserver.faults import Settings
 from tests.llmserver.instances import instance_of
 
@@ -31,19 +34,31 @@ class Refused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request body asks for; the schema is None when text is wanted."""
+    """What a request body asks for; the schema is None when text is wanted, or a file of a type."""
 
     model: str
     schema: Any
     size: int
+    file_type: str = ""
 
 
-def asked(body: bytes) -> Asked:
-    """What the body asks for.
+SPOKEN: Final = ("/chat/completions", "/images/generations", "/audio/speech")
+"""The endpoints, by the ends of their paths."""
+_FILES: Final[Mapping[str, tuple[str, Callable[[str], bytes]]]] = {
+    "png": ("application/json", media.png),
+    "jpeg": ("application/json", media.jpeg),
+    "wav": ("audio/wav", media.wav),
+}
+
+
+def asked(body: bytes, path: str = "/chat/completions") -> Asked:
+    """What the body asks for at the endpoint.
 
     Raises:
         Refused: It is not JSON, or lacks what every request has, or wants a stream.
     """
+    if not path.endswith("/chat/completions"):
+        return _file_asked(body, path)
     try:
         told = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -70,6 +85,22 @@ def asked(body: bytes) -> Asked:
     raise Refused("The response_format is not one of text, json_object, json_schema.")
 
 
+def _file_asked(body: bytes, path: str) -> Asked:
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Refused("The body is not JSON.") from None
+    is_picture = path.endswith("/images/generations")
+    needed = ("model", "prompt") if is_picture else ("model", "input", "voice")
+    for field in needed:
+        if not (isinstance(told, dict) and isinstance(told.get(field), str) and told[field]):
+            raise Refused(f"The body has no {field}.")
+    wanted = told.get("output_format", "png") if is_picture else told.get("response_format", "wav")
+    if wanted not in (("png", "jpeg") if is_picture else ("wav",)):
+        raise Refused(f"Nothing is made as {wanted}.")
+    return Asked(told["model"], None, len(body), wanted)
+
+
 def row_id_of(body: bytes) -> str:
     """The row that the body names (`row_id: 123`), or a hash of the body."""
     found = _ROW.search(body)
@@ -85,12 +116,15 @@ class Completion:
     tokens_out: int
     cached: int
     reasoning: int
+    kind: str = "application/json"
 
 
 def completion(
     settings: Settings, wants: Asked, row_id: str, fault: str | None, *, number: int, created: int
 ) -> Completion:
     """The answer to this request, spoiled as the fault says."""
+    if wants.file_type:
+        return _file(wants, row_id, fault)
     if wants.schema is not None:
         text = orjson.dumps(instance_of(wants.schema, row_id)).decode()
     elif settings.content == "echo":
@@ -124,6 +158,21 @@ def completion(
         tokens_in, tokens_out, tokens_in + tokens_out, cached, settings.reasoning,
     )  # fmt: skip  # one line a part of the body
     return Completion(body, tokens_in, tokens_out, cached, settings.reasoning)
+
+
+def _file(wants: Asked, row_id: str, fault: str | None) -> Completion:
+    """A picture in Base64 with its tokens, or a recording, which tells none."""
+    kind, make = _FILES[wants.file_type]
+    content = b"no such file" if fault == "e_badcontent" else make(row_id)
+    tokens_in, tokens_out = max(1, -(-wants.size // 4)), len(content)
+    if kind != "application/json":
+        return Completion(content, tokens_in, tokens_out, 0, 0, kind)
+    picture: dict[str, str | bool] = {"b64_json": base64.b64encode(content).decode()}
+    if fault == "e_refusal":
+        picture = {"url": "", "respect_moderation": False}
+    usage = {"input_tokens": tokens_in, "output_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
+    body = {"created": 1, "data": [picture], "output_format": wants.file_type, "usage": usage}
+    return Completion(orjson.dumps(body), tokens_in, tokens_out, 0, 0)
 
 
 def error(status: int, reason: str = "") -> bytes:

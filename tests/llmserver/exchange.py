@@ -30,17 +30,21 @@ class Exchange:
         "_now",
         "_number",
         "_outcome",
+        "_path",
         "_row",
         "_row_id",
         "_status",
         "_wants",
     )
 
-    def __init__(self, connection: Connection, account: Account, counts: Counts, number: int) -> None:
+    def __init__(
+        self, connection: Connection, account: Account, counts: Counts, number: int, path: str
+    ) -> None:
         self._connection = connection
         self._account = account
         self._counts = counts
         self._number = number
+        self._path = path
         self._now = time.monotonic()
         self._limits = ""
         self._status = CUT
@@ -62,7 +66,7 @@ class Exchange:
             self._refuse(400, "e400_encoding", f"Content-Encoding {request.encoding} is not spoken here.")
             return
         try:
-            self._wants = answers.asked(request.body)
+            self._wants = answers.asked(request.body, self._path)
         except answers.Refused as refused:
             self._refuse(400, "e400_request", str(refused))
             return
@@ -164,7 +168,7 @@ class Exchange:
         body, half = made.body, len(made.body) // 2
         if fault == "e_malformed":
             body = body[:half]
-        heading = head(200, len(body), more=self._limits + self._traced())
+        heading = head(200, len(body), more=self._limits + self._traced(), kind=made.kind)
         match fault:
             case "e_reset_late":
                 self._break(CUT, fault)

@@ -48,7 +48,7 @@ class Service:
         if path.startswith("/c/"):
             prefix, _, path = path[3:].partition("/")
             path = f"/{path}"
-        if not path.endswith("/chat/completions"):
+        if not path.endswith(answers.SPOKEN):
             _say(connection, self._aside(path, dict(parse_qsl(query, keep_blank_values=True))))
             return
         if request.method != "POST":
@@ -60,7 +60,7 @@ class Service:
             _say(connection, self._unfit(400, f"In the base URL: {wrong}."))
             return
         self._number += 1
-        Exchange(connection, account, self.counts, self._number).begin(request)
+        Exchange(connection, account, self.counts, self._number, path).begin(request)
 
     def _account(self, prefix: str, key: str) -> Account:
         account = self._accounts.get((prefix, key))
