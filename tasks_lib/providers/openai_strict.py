@@ -33,9 +33,7 @@ _STRICT = Subset(
             "maxItems",
         ]
     ),
-    formats=frozenset(
-        ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"]
-    ),
+    formats=frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"]),
     unknown_in_patterns=("(?",),
     closed_objects=True,
     all_required=True,
