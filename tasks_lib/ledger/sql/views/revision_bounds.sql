@@ -59,7 +59,7 @@ halves as (
         *,
         case
             when found is not null and runs > 0
-                then 1.959964 * sqrt(found * (runs - found) / runs + 0.960365)  -- of Wilson's, in runs
+                then 1.959963985 * sqrt(found * (runs - found) / runs + 0.960364705)  -- of Wilson's, in runs
             when spread is null then null
             else spread / sqrt(runs) * case runs  -- Student's t for runs - 1 degrees of freedom
                 when 2 then 12.706205
@@ -82,11 +82,11 @@ select
     end                      as value,
     case
         when found is null then mean - half
-        else greatest((found + 1.920729 - half) / (runs + 3.841459), 0)
+        else greatest((found + 1.92072941 - half) / (runs + 3.841458821), 0)
     end                      as low,
     case
         when found is null then mean + half
-        else least((found + 1.920729 + half) / (runs + 3.841459), 1)
+        else least((found + 1.92072941 + half) / (runs + 3.841458821), 1)
     end                      as high,
     runs
 from halves

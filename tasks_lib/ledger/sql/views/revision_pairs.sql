@@ -79,21 +79,21 @@ totals as (
 bounds as (
     select
         *,
-        ((wins + losses + 1) - (wins - losses) ** 2 / (rows + 2)) ** 0.5 / (rows + 2) * 1.959964        as success_half,
-        1.959964 * sqrt(wins * losses / nullif(wins + losses, 0) + 0.960365)                            as win_half,
-        1.959964 * sqrt(equal_answers * (answers - equal_answers) / nullif(answers, 0) + 0.960365)      as equal_half,
+        ((wins + losses + 1) - (wins - losses) ** 2 / (rows + 2)) ** 0.5 / (rows + 2) * 1.959963985  as success_half,
+        1.959963985 * sqrt(wins * losses / nullif(wins + losses, 0) + 0.960364705)  as win_half,
+        1.959963985 * sqrt(equal_answers * (answers - equal_answers) / nullif(answers, 0) + 0.960364705)  as equal_half,
         cost_spread / sqrt(priced) * case priced
             when 2 then 12.706205
             when 3 then 4.302653
             else 1.959964 + 2.372271 / (priced - 1) + 2.822499 / (priced - 1) ** 2
                  + 2.555850 / (priced - 1) ** 3 + 1.589534 / (priced - 1) ** 4
-        end                                                                                             as cost_half,
+        end  as cost_half,
         seconds_spread / sqrt(timed) * case timed
             when 2 then 12.706205
             when 3 then 4.302653
             else 1.959964 + 2.372271 / (timed - 1) + 2.822499 / (timed - 1) ** 2
                  + 2.555850 / (timed - 1) ** 3 + 1.589534 / (timed - 1) ** 4
-        end                                                                                             as seconds_half
+        end  as seconds_half
     from totals
 )
 select
@@ -111,12 +111,16 @@ select
     (wins - losses) / (rows + 2) - success_half                            as success_difference_low,
     (wins - losses) / (rows + 2) + success_half                            as success_difference_high,
     wins / nullif(wins + losses, 0)                                        as win,
-    greatest((wins + 1.920729 - win_half) / (wins + losses + 3.841459), 0)  as win_low,
-    least((wins + 1.920729 + win_half) / (wins + losses + 3.841459), 1)     as win_high,
+    case when wins + losses > 0
+        then greatest((wins + 1.92072941 - win_half) / (wins + losses + 3.841458821), 0) end  as win_low,
+    case when wins + losses > 0
+        then least((wins + 1.92072941 + win_half) / (wins + losses + 3.841458821), 1) end  as win_high,
     answers,
     equal_answers / nullif(answers, 0)                                     as equal_answers,
-    greatest((equal_answers + 1.920729 - equal_half) / (answers + 3.841459), 0)  as equal_answers_low,
-    least((equal_answers + 1.920729 + equal_half) / (answers + 3.841459), 1)     as equal_answers_high,
+    case when answers > 0
+        then greatest((equal_answers + 1.92072941 - equal_half) / (answers + 3.841458821), 0) end  as equal_answers_low,
+    case when answers > 0
+        then least((equal_answers + 1.92072941 + equal_half) / (answers + 3.841458821), 1) end  as equal_answers_high,
     priced                                                                 as priced_rows,
     cost_difference,
     cost_difference - cost_half                                            as cost_difference_low,
