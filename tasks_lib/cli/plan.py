@@ -50,6 +50,10 @@ def _facts(found: Preflight) -> Iterator[tuple[str, str]]:
     else:
         yield "rows", f"{count(found.rows)}, {count(found.answered)} of them answered before"
     yield "to run", _to_run(found)
+    if found.files:
+        yield "files", f"of {', '.join(found.files)}{_lacking(found)}"
+    if found.hosts:
+        yield "asks", f"{', '.join(found.hosts)} for files and pages of rows"
     yield "limits", _limits(found.limits) or "those of the provider"
     yield "ledger", nearby(Path(found.ledger))
     if found.output is None:
@@ -58,6 +62,13 @@ def _facts(found: Preflight) -> Iterator[tuple[str, str]]:
         yield "output", nearby(Path(found.output))
         added = (name for name in found.output_columns if name not in found.columns)
         yield "adds", ", ".join(added)
+
+
+def _lacking(found: Preflight) -> str:
+    if not found.rows_without_file:
+        return ""
+    rows = found.rows_without_file
+    return f"; {count(rows)} {'row lacks its' if rows == 1 else 'rows lack their'} file and will fail for it"
 
 
 def _to_run(found: Preflight) -> str:

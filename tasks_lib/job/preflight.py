@@ -1,10 +1,11 @@
 """What a run would do, told without doing it: everything is checked, nothing is spent."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 
 from tasks_lib.domain.assignment import shares_of
+from tasks_lib.domain.file_tokens import likely_tokens
 from tasks_lib.domain.job import Job, Limits
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.pricing import MILLION, PriceList
@@ -14,7 +15,9 @@ from tasks_lib.engine.forecast import CHARACTERS_A_TOKEN
 from tasks_lib.job.abilities import untold
 from tasks_lib.job.accounts import limits_for
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
+from tasks_lib.job.foreseen import presumed
 from tasks_lib.job.misnamed import misnamed_revisions
+from tasks_lib.job.row_inputs import file_columns
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.stretches import Options
 from tasks_lib.job.survey import survey
@@ -62,6 +65,9 @@ class Preflight:
     answered: int  # of these, by earlier batches; no call will be made for them
     to_run: int
     inputs: dict[str, str]  # placeholder -> column
+    files: tuple[str, ...]  # columns that name files
+    rows_without_file: int  # of those to run, that will fail for it and ask nobody
+    hosts: tuple[str, ...]  # that will be asked for the rows' files and pages
     revisions: tuple[PlannedRevision, ...]
     models: tuple[PlannedModel, ...]
     output: str | None
@@ -113,6 +119,9 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
             answered=seen.answered,
             to_run=seen.to_run,
             inputs=dict(job.inputs),
+            files=file_columns(job),
+            rows_without_file=seen.foreseen.rows_without_file,
+            hosts=seen.foreseen.hosts,
             revisions=_revisions(job),
             models=tuple(_model(setup, model, price) for model, price in prices.items()),
             output=str(job.output.path) if job.output is not None else None,
@@ -134,13 +143,16 @@ def _first_plans(job: Job, source: OpenSource) -> Sequence[Plan]:
     """The plans of the first rows, from which those of all are estimated."""
     first: Sequence[Row] = next(iter(source.rows(size=_SAMPLE, limit=_SAMPLE, columns=columns_of(job))), ())
     planner = planner_of(job)
-    return [planner.plan(one, task_run_id="") for row in first for one in planner.charts(row)]
+    plans = (planner.plan(one, task_run_id="") for row in first for one in planner.charts(row))
+    mode = job.task.file_input.mode
+    return [replace(plan, messages=tuple(presumed(plan, mode))) for plan in plans]
 
 
 def _input_tokens(plans: Sequence[Plan], *, of: Sequence[Plan]) -> float:
     """Tokens of these plans' prompts for each of the plans `of` which they are some."""
     characters = sum(len(message.text) for plan in plans for message in plan.messages)
-    return characters / CHARACTERS_A_TOKEN / max(1, len(of))
+    files = sum(likely_tokens(file) for plan in plans for message in plan.messages for file in message.files)
+    return (characters / CHARACTERS_A_TOKEN + files) / max(1, len(of))
 
 
 def _input_cost(

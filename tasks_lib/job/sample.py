@@ -8,6 +8,7 @@ from math import ceil
 
 import httpx
 
+from tasks_lib.domain.file_tokens import likely_tokens
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.planner import Planner
@@ -22,6 +23,7 @@ from tasks_lib.engine.stop import Stop
 from tasks_lib.job.accounts import limits_for
 from tasks_lib.job.batch import CHUNK_ROWS, Batch
 from tasks_lib.job.checks import planner_of
+from tasks_lib.job.foreseen import presumed
 from tasks_lib.job.intervals import Estimate, rest_of, share_of
 from tasks_lib.job.reach import reachable
 from tasks_lib.job.setup import LOCAL, Setup
@@ -231,7 +233,9 @@ def _cost_beforehand(
     input_cost: Decimal | None = Decimal(0)
     most: Decimal | None = Decimal(0)
     for charted in planner.charts(row):
-        one_input, one_most = _cost_of(planner.plan(charted, task_run_id=""), prices, providers)
+        plan = planner.plan(charted, task_run_id="")
+        plan = replace(plan, messages=tuple(presumed(plan, planner.task.file_input.mode)))
+        one_input, one_most = _cost_of(plan, prices, providers)
         input_cost = None if input_cost is None or one_input is None else input_cost + one_input
         most = None if most is None or one_most is None else most + one_most
     return input_cost, most
@@ -247,7 +251,8 @@ def _cost_of(
     if price is None:
         return None, None
     characters = sum(len(message.text) for message in plan.messages)
-    tokens = Decimal(round(characters / CHARACTERS_A_TOKEN))
+    files = sum(likely_tokens(file) for message in plan.messages for file in message.files)
+    tokens = Decimal(round(characters / CHARACTERS_A_TOKEN + files))
     most_output = providers[choice.model.provider].most_output_tokens(choice)
     most = worst_cost(plan.messages, choice, plan.output, price, most_output=most_output)
     first = price.steps[0][1]

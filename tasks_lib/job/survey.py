@@ -1,7 +1,7 @@
 """Which rows of a job are still to be asked: counted, and some of them chosen by chance."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 
 from tasks_lib.domain.chance import fraction
@@ -9,6 +9,7 @@ from tasks_lib.domain.job import Job
 from tasks_lib.domain.planner import Charted
 from tasks_lib.domain.row import Row
 from tasks_lib.job.checks import columns_of, planner_of
+from tasks_lib.job.foreseen import Foreseen, Foresight
 from tasks_lib.job.stretches import Options
 from tasks_lib.ledger import Ledger, open_ledger
 from tasks_lib.rows import OpenSource
@@ -26,6 +27,7 @@ class Survey:
     answered: int  # by earlier batches
     to_run: int
     chosen: tuple[Row, ...]
+    foreseen: Foreseen = field(default_factory=Foreseen)  # of the rows that it would ask
 
 
 def survey(job: Job, source: OpenSource, *, rows: int, options: Options, choose: int = 0) -> Survey:
@@ -36,18 +38,30 @@ def survey(job: Job, source: OpenSource, *, rows: int, options: Options, choose:
     """
     if not job.ledger.exists():
         to_run = 0 if options.retry_failed and not options.force else rows * job.assignment.runs_a_row
-        found = (
-            row
-            for stretch in source.rows(size=_LOOK_UP, limit=options.limit, columns=columns_of(job))
-            for row in stretch
-        )
-        return Survey(
-            answered=0, to_run=to_run, chosen=_chosen(found, job, choose) if choose and to_run else ()
-        )
+        foresight = Foresight(job)
+        is_read = to_run and (choose or foresight.is_needed)
+        found = _unanswered(job, source, options, foresight)
+        chosen = _chosen(found, job, choose) if is_read else ()
+        return Survey(answered=0, to_run=to_run, chosen=chosen, foreseen=foresight.seen)
     with open_ledger(job.ledger, read_only=True) as ledger:
         looking = _Looking(job, source, ledger, options)
         chosen = _chosen(looking.rows(), job, choose)
-        return Survey(answered=looking.answered, to_run=looking.to_run, chosen=chosen)
+        return Survey(
+            answered=looking.answered,
+            to_run=looking.to_run,
+            chosen=chosen,
+            foreseen=looking.foresight.seen,
+        )
+
+
+def _unanswered(job: Job, source: OpenSource, options: Options, foresight: Foresight) -> Iterator[Row]:
+    """All rows, where nothing was answered yet."""
+    planner = planner_of(job) if foresight.is_needed else None
+    for stretch in source.rows(size=_LOOK_UP, limit=options.limit, columns=columns_of(job)):
+        for row in stretch:
+            if planner is not None:
+                foresight.look_at(planner.charts(row)[0])
+            yield row
 
 
 class _Looking:
@@ -56,6 +70,7 @@ class _Looking:
     def __init__(self, job: Job, source: OpenSource, ledger: Ledger, options: Options) -> None:
         self.answered = 0
         self.to_run = 0
+        self.foresight = Foresight(job)
         self._job = job
         self._source = source
         self._ledger = ledger
@@ -71,6 +86,8 @@ class _Looking:
                 self.to_run += 1
                 if one.row.number != before:
                     before = one.row.number
+                    if self.foresight.is_needed:
+                        self.foresight.look_at(one)
                     yield one.row
 
     def _still_to_ask(self, charted: list[Charted]) -> list[Charted]:
