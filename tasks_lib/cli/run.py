@@ -25,6 +25,7 @@ from tasks_lib.cli.summary import Again, show_summary
 from tasks_lib.cli.words import note, tell
 from tasks_lib.configs import Environment
 from tasks_lib.engine.stop import Stop
+from tasks_lib.job.abilities import untold
 from tasks_lib.job.batch import run_batch
 from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.stretches import Options
@@ -58,6 +59,8 @@ def run_job(path: Path, *, overrides: Mapping[str, object], options: Options, ma
     watched = not manner.quiet and somebody_watches()
     if not (manner.quiet or watched):
         note(f"{setup.job.name}: checking {setup.job.source}")
+    for warning in () if manner.quiet else untold(setup):
+        note(f"warning: {warning}")  # before anything is spent
     summary = carried_out(begin, setup, tally, watched=watched, quiet=manner.quiet)
     again = Again.of(path, overrides=overrides, options=options, prefect=manner.prefect)
     if manner.json:

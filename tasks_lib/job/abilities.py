@@ -12,6 +12,7 @@ from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.providers import anthropic, google_request
 from tasks_lib.providers.schema_subset import Subset, convert
 
+_SHOWN: Final = 8  # of what is lost
 _IN_WORDS: Final = frozenset({Modality.JSON, Modality.TEXT, Modality.CSV, Modality.PDF})
 _ANSWERS: Final[Mapping[str, frozenset[Modality]]] = {
     "openai": frozenset(Modality),
@@ -64,8 +65,14 @@ def untold(setup: Setup) -> tuple[str, ...]:
         if subset is not None and provider.structured_output == "json_schema":
             told[provider.name] = convert(asked, subset(asked)).lost
     return tuple(
-        f"{name} cannot be held to {', '.join(lost)}; the model is told in words, and answers are checked "
+        f"{name} cannot be held to {_shown(lost)}; the model is told in words, and answers are checked "
         "against the whole schema"
         for name, lost in told.items()
         if lost
     )
+
+
+def _shown(lost: tuple[str, ...]) -> str:
+    """What is lost, as far as one line holds it."""
+    more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+    return ", ".join(lost[:_SHOWN]) + more

@@ -14,7 +14,7 @@ FILE = "configs/providers.yaml"
 
 
 def test_providers_are_known_without_a_file() -> None:
-    """A newcomer writes a task for any of these and sets a key, or starts a server."""
+    """W06: a newcomer writes a task for any of these and sets a key, or starts a server."""
     providers = load_providers(None, env={})
     assert {name: (one.base_url, one.key) for name, one in providers.items()} == {
         "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),

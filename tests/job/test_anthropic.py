@@ -133,6 +133,19 @@ def test_what_cannot_be_told_of_a_schema_is_said_once_and_checked_all_the_same(t
     ]
 
 
+def test_what_is_lost_of_a_large_schema_fits_a_line(tmp_path: Path) -> None:
+    """Eight places are named, the others counted; a structure that cannot be told is named by itself."""
+    many = ", ".join(f"p{number}: {{type: integer, minimum: 1}}" for number in range(20))
+    setup = setup_in(
+        tmp_path, task=TASK.replace("score: {type: integer, minimum: 1}", many).replace("[score]", "[]")
+    )
+    (warning,) = [one for one in preflight(setup).warnings if "cannot be held" in one]
+    assert "minimum of $.p7 and 12 more; the model" in warning
+    free = TASK.replace("{type: integer, minimum: 1}", "{type: object}")
+    (warning,) = [one for one in preflight(setup_in(tmp_path, task=free)).warnings if "cannot" in one]
+    assert warning.startswith("anthropic cannot be held to all of it: $.score has properties of any name; ")
+
+
 def test_nothing_is_said_where_all_of_a_schema_is_told(tmp_path: Path) -> None:
     """Nor where the schema is in the prompt, as a whole."""
     setup = setup_in(tmp_path, task=TASK.replace(", minimum: 1", ""))
@@ -146,7 +159,7 @@ def test_nothing_is_said_where_all_of_a_schema_is_told(tmp_path: Path) -> None:
 def test_a_modality_that_the_protocol_has_not_is_refused_before_the_first_call(
     tmp_path: Path, modality: str
 ) -> None:
-    """R33: with the file, the model, what it can answer, and who can answer otherwise."""
+    """R19: with the file, the model, what it can answer, and who can answer otherwise."""
     rest = TASK[TASK.index("system") :]
     task = f"task: draw\noutput: {{modality: {modality}}}\n{rest}"
     setup = setup_in(tmp_path, task=task)
