@@ -21,7 +21,7 @@ from tasks_lib.configs.task_file import (
     output_of,
 )
 from tasks_lib.configs.validation import validated
-from tasks_lib.domain.inputs import ProcessorStep
+from tasks_lib.domain.inputs import FileMode, ProcessorStep
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.task import Model, ModelChoice, Revision, Task, fingerprint_of
 from tasks_lib.domain.template import Template
@@ -238,9 +238,7 @@ def _weight_problems(
             )
 
 
-def _revision(
-    file: RevisionFile, *, tag: str, output: Output, steps: tuple[ProcessorStep, ...]
-) -> Revision:
+def _revision(file: RevisionFile, *, tag: str, output: Output, steps: tuple[ProcessorStep, ...]) -> Revision:
     models = (
         ModelChoice(model=Model.parse(file.model), parameters=file.parameters),
         *(
@@ -278,10 +276,11 @@ def _output(document: Document, file: TaskFile, problems: list[Problem]) -> Outp
 
 def _doubts(document: Document, file: TaskFile, task: Task) -> Iterator[Problem]:
     yield from output_doubts(document, task.output)
+    takes_files = file_input_of(file).mode is not FileMode.NONE  # rows differ by theirs
     for index, revision in enumerate(task.revisions):
-        if not revision.names:
+        braces = _SINGLE_BRACES.search(revision.user_prompt.source)
+        if not revision.names and not (takes_files and braces is None):
             at = (*_base(file, index), "user_prompt")
-            braces = _SINGLE_BRACES.search(revision.user_prompt.source)
             remedy = f"Did you mean {{{{{braces[1]}}}}}?" if braces else None
             message = "the prompts hold no {{placeholder}}: every row would ask the same"
             yield document.problem(at, message, remedy)

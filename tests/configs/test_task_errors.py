@@ -5,7 +5,9 @@ from tasks_lib.configs import ConfigError, ConfigWarning, load_job, load_task
 from tests.configs.project import TASK, Project
 
 FILE = "configs/tasks/task.yaml"
-PROVIDERS = "anthropic, deepseek, groq, llamacpp, local, mistral, ollama, openai, openrouter, together, vllm"
+PROVIDERS = (
+    "anthropic, deepseek, google, groq, llamacpp, local, mistral, ollama, openai, openrouter, together, vllm"
+)
 TWO = """\
 revisions:
   - user_prompt: "{{text}}"

@@ -1,6 +1,9 @@
 """A batch against Gemini's API as a server on loopback speaks it."""
 
+import struct
 import threading
+import zlib
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -67,6 +70,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = orjson.loads(self.rfile.read(int(self.headers["content-length"])))
+        if body.get("generationConfig", {}).get("responseModalities") == ["TEXT", "IMAGE"]:
+            self.server.asked.append((self.path, self.headers["x-goog-api-key"], body))
+            parts = [
+                {"text": "Brighter."},
+                {"inlineData": {"mimeType": "image/png", "data": in_base64(picture())}},
+            ]
+            candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}
+            self._say(200, {"candidates": [candidate], "usageMetadata": usage(answer=1290)})
+            return
         row = body["contents"][-1]["parts"][-1]["text"].rpartition(" ")[2]
         self.server.calls[row] += 1
         self.server.asked.append((self.path, self.headers["x-goog-api-key"], body))
@@ -98,6 +110,23 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing: pytest's output is for tests."""
+
+
+def in_base64(content: bytes) -> str:
+    return b64encode(content).decode()
+
+
+def picture() -> bytes:
+    """A PNG of one red point."""
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0\xff\0\0")),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
 
 
 def usage(*, answer: int, thoughts: int = 0) -> dict[str, int]:
@@ -144,3 +173,31 @@ def test_a_batch_over_gemini_s_api_is_accounted_for_to_the_last_token(server: Se
         runs = ledger.cursor().execute("select count(*) from task_runs where response is not null").fetchall()
         assert runs == [(19,)]
     assert b"AIza-not-a-key" not in (tmp_path / "ledger.duckdb").read_bytes()
+
+
+def test_pictures_go_there_and_come_back_as_files(server: Server, tmp_path: Path) -> None:
+    """R15, R19: a row's picture is sent within the call, and the answer's lies beside the ledger."""
+    (tmp_path / "photo.png").write_bytes(picture())
+    (tmp_path / "rows.csv").write_text("id,photo\n1,photo.png\n")
+    (tmp_path / "task.yaml").write_text(
+        "task: brighten\noutput: image\nuser_prompt: Make it brighter.\nfile_input_mode: image\n"
+        "model: google:gemini-2.5-flash-image\nparameters: {max_tokens: 2000}\n"
+    )
+    (tmp_path / "job.yaml").write_text(JOB + "files: photo\n")
+    environment = Environment.of({"GEMINI_API_KEY": "AIza-not-a-key", "GOOGLE_BASE_URL": server.url})
+    setup = load_setup(tmp_path / "job.yaml", environment=environment)
+    summary: Summary = anyio.run(lambda: run_batch(setup))
+    assert (summary.completed, summary.failed) == (1, 0)
+    ((path, _, body),) = server.asked
+    assert path == "/v1beta/models/gemini-2.5-flash-image:generateContent"
+    assert body["contents"][0]["parts"] == [
+        {"inlineData": {"mimeType": "image/png", "data": in_base64(picture())}},
+        {"text": "Make it brighter."},
+    ]
+    with open_ledger(tmp_path / "ledger.duckdb", read_only=True) as ledger:
+        files = ledger.cursor().execute("select direction, uri, mime_type from files order by direction")
+        (_, _, sent), (_, uri, made) = files.fetchall()
+        (cost,) = ledger.cursor().execute("select sum(cost) from attempts").fetchall()
+    assert (sent, made) == ("image/png", "image/png")
+    assert (tmp_path / uri).read_bytes() == picture()
+    assert cost == (Decimal("0.038703"),)  # 10 tokens at 0.30 and 1,290 at 30 dollars a million
