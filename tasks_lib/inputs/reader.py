@@ -6,7 +6,7 @@ process when one takes too long; it ends itself should nobody be left to do so, 
 
 On standard input, for each document, come a line of JSON (`do`: text or pages, `kind`: its MIME type, `size`:
 bytes, `most`: characters, `encoding`) and its bytes; on standard output goes a line of JSON (`size`: bytes of
-UTF-8, or `error`, or `pages`) and the text. It ends when standard input does.
+UTF-8, or `pages`, or `error`, and `is_full` when the memory is) and the text. It ends when its input does.
 """
 
 import io
@@ -57,7 +57,7 @@ def _answer(answers: BinaryIO, asked: dict[str, Any], content: bytes) -> None:
     except NotRead as error:
         told = {"error": str(error)}
     except MemoryError:
-        text, told = b"", {"error": "it needs too much memory"}
+        text, told = b"", {"error": "it needs too much memory", "is_full": True}
     except RecursionError:
         told = {"error": "it is nested too deep"}
     except Exception as error:  # noqa: BLE001 - the libraries raise whatever a broken document leads them to

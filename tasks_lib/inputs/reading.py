@@ -105,24 +105,35 @@ class Readers:
         if package is not None:
             raise Refused(f"files of type {kind} are read by {package}: pip install 'rowmill[files]'")
         async with self._places:
-            child = self._idle.pop() if self._idle else await self._started()
-            is_well = False
-            try:
-                with anyio.fail_after(self._bounds.seconds):
-                    told, text = await child.ask(asked, content)
-            except TimeoutError as error:
-                raise Unusable(f"it was not read within {self._bounds.seconds:g} seconds") from error
-            except _GONE as error:
-                raise Unusable("it ended the process that read it") from error
-            else:
-                is_well = True
-                self._idle.append(child)
-            finally:
-                if not is_well:
-                    with anyio.CancelScope(shield=True):
-                        await _end(child)
+            came = await self._read_by(self._idle.pop(), asked, content) if self._idle else None
+            if came is None:  # an idle one that is gone may have ended for any reason
+                came = await self._read_by(await self._started(), asked, content)
+        if came is None:
+            raise Unusable("it ended the process that read it")
+        told, text = came
         if "error" in told:
             raise Unusable(told["error"])
+        return told, text
+
+    async def _read_by(
+        self, child: _Child, asked: dict[str, object], content: bytes
+    ) -> tuple[dict[str, Any], bytes] | None:
+        """What a process says of a document; None if it ended over it."""
+        is_well = False
+        try:
+            with anyio.fail_after(self._bounds.seconds):
+                told, text = await child.ask(asked, content)
+            is_well = not told.get("is_full")
+        except TimeoutError as error:
+            raise Unusable(f"it was not read within {self._bounds.seconds:g} seconds") from error
+        except _GONE:
+            return None
+        finally:
+            if is_well:
+                self._idle.append(child)
+            else:
+                with anyio.CancelScope(shield=True):
+                    await _end(child)
         return told, text
 
     async def _started(self) -> _Child:
