@@ -10,6 +10,7 @@ from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.inputs import FileInput, FileSources
 from tasks_lib.domain.job import Destination, Job, Limits, Source, Webhook
 from tasks_lib.domain.output import Output
+from tasks_lib.domain.overrides import RowOverrides
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.stored_answers import StoredAnswers
 from tasks_lib.domain.task import ModelChoice, Revision, Task
@@ -48,6 +49,7 @@ def definition_of(job: Job) -> Mapping[str, JsonValue]:
         "revision_tag": _text(job.assignment.revision_tag),
         "compare": list(job.assignment.compare),
         "seed": job.seed,
+        "override": _row_overrides(job.overrides),
         "stored_answers": _stored_answers(job.stored_answers),
         "use_fallback_model": _text(job.use_fallback_model),
         "serve": job.serve,
@@ -191,6 +193,16 @@ def _retries(retries: Retries) -> Mapping[str, JsonValue]:
         "wait_initial": retries.wait_initial,
         "wait_max": retries.wait_max,
         "on_ambiguous": retries.on_ambiguous,
+    }
+
+
+def _row_overrides(overrides: RowOverrides) -> Mapping[str, JsonValue]:
+    """What rows change for themselves; what the job changes for all of them stands in the task."""
+    return {
+        "model": _text(overrides.model),
+        "provider": _text(overrides.provider),
+        "response_format": _text(overrides.response_format),
+        "json_schema": overrides.json_schema,
     }
 
 

@@ -1,6 +1,6 @@
 """What a job file may say."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
@@ -8,6 +8,7 @@ from tasks_lib.configs.ages import StoredAnswersKey
 from tasks_lib.configs.fields import (
     MAPPING,
     TEXT,
+    Column,
     Count,
     Dollars,
     Keys,
@@ -125,6 +126,43 @@ class WebhookFile(Keys):
     events: Annotated[list[Literal["batch.ended", "task_run.ended"]], Field(min_length=1)] = Field(
         default_factory=lambda: ["batch.ended"],  # type: ignore[arg-type]  # mypy takes it for a list of str
         description="What is told: batch.ended (the default), task_run.ended, or both",
+    )
+
+
+class OverrideFile(Keys):
+    """What stands in place of the task's own, for all rows or for each."""
+
+    prompt: Label | None = Field(
+        default=None,
+        description="In place of every revision's user_prompt: a template over the row's columns, or a "
+        "column; at least 3 characters",
+    )
+    model: (
+        Annotated[Annotated[ModelName, Tag(TEXT)] | Annotated[Column, Tag(MAPPING)], Discriminator(kind_of)]
+        | None
+    ) = Field(
+        default=None,
+        description="In place of every revision's primary model: provider:name, or a column of such names",
+    )
+    provider: (
+        Annotated[Annotated[Text, Tag(TEXT)] | Annotated[Column, Tag(MAPPING)], Discriminator(kind_of)] | None
+    ) = Field(default=None, description="Ask the model of that name at this provider, or at a column's")
+    response_format: (
+        Annotated[
+            Annotated[Literal["text", "json"], Tag(TEXT)] | Annotated[Column, Tag(MAPPING)],
+            Discriminator(kind_of),
+        ]
+        | None
+    ) = Field(default=None, description="In place of output.modality: text, json, or a column")
+    json_schema: (
+        Annotated[
+            Annotated[Text, Tag(TEXT)] | Annotated[dict[str, Any], Tag(MAPPING)], Discriminator(kind_of)
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="In place of output.schema: a JSON Schema (of Draft 7, unless it names another), its "
+        "JSON text, the path of a .json file, or {column: NAME}",
     )
 
 
@@ -248,6 +286,11 @@ class JobFile(Keys):
     identical_rows: Literal["once", "each"] = Field(
         default="once",
         description="Rows that ask the same while one of them is under way: one call for all, or one each",
+    )
+    override: OverrideFile | None = Field(
+        default=None,
+        description="What stands in place of the task's own prompt, model, provider, response_format and "
+        "json_schema, for all rows or, by a column, for each; where a row's column is empty, nothing",
     )
     stored_answers: StoredAnswersKey = Field(
         default=False,

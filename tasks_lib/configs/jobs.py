@@ -14,18 +14,25 @@ from tasks_lib.configs.fields import Column
 from tasks_lib.configs.formats import destination_format, source_delimiter, source_format
 from tasks_lib.configs.inputs import file_columns_named, file_sources_of, job_input_problems
 from tasks_lib.configs.job_file import JobFile, output_of, source_of, webhook_of
+from tasks_lib.configs.override import (
+    as_run,
+    override_columns,
+    override_problems,
+    prompt_trail,
+    row_overrides_of,
+)
 from tasks_lib.configs.overrides import overridden
 from tasks_lib.configs.paths import path_from, shown
 from tasks_lib.configs.pins import assignment_of, assignment_problems, revisions_used
 from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, nearest, quoted
 from tasks_lib.configs.providers import limits_of, provider_names
-from tasks_lib.configs.tasks import TaskDocument, model_problems, read_task
+from tasks_lib.configs.tasks import TaskDocument, read_task
 from tasks_lib.configs.validation import name_of, validated
 from tasks_lib.domain.job import Destination, Job, Source, Webhook
 from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, MOST_METADATA, Labels
 from tasks_lib.domain.output import Modality
 from tasks_lib.domain.retries import Retries
-from tasks_lib.domain.task import Model, Task
+from tasks_lib.domain.task import Task
 from tasks_lib.domain.template import Template
 
 _Read = TypeVar("_Read")
@@ -87,8 +94,8 @@ def _read_job(
     task = _gathered(problems, lambda: _task(document, providers))
     if file is not None:
         problems.extend(_job_problems(document, file, task, missing_source=missing_source))
-        if file.model is not None:
-            problems.extend(model_problems(document, ("model",), file.model, providers=providers))
+        asked = task.task if task is not None else None
+        problems.extend(override_problems(document, file, asked, providers=providers))
     if problems:
         raise ConfigError(problems)
     assert file is not None  # noqa: S101  # or there was a problem
@@ -142,9 +149,9 @@ def _job_problems(
         yield document.problem(("retries", "wait_max"), "retries.wait_max is less than retries.wait_initial")
     yield from assignment_problems(document, file, task)
     if task is not None:
-        yield from _task_problems(document, file, task.task)
+        yield from _task_problems(document, file, task.task, as_run(document, file, task.task))
         yield from job_input_problems(document, file, task.task)
-        switch, chosen = file.use_fallback_model, revisions_used(file, task.task)
+        switch, chosen = file.use_fallback_model, revisions_used(document, file, task.task)
         yield from switch_problems(document, switch, task=task, chosen=chosen)
 
 
@@ -220,15 +227,16 @@ def _too_long(document: Document, trail: Trail, label: str | Column, *, longest:
         yield document.problem(trail, f"{name} has {least}{length} characters, {longest} are allowed")
 
 
-def _task_problems(document: Document, file: JobFile, task: Task) -> Iterator[Problem]:
+def _task_problems(document: Document, file: JobFile, told: Task, task: Task) -> Iterator[Problem]:
+    """What does not fit the task, as its file tells it and as the job runs it."""
     for placeholder in file.inputs:
-        if placeholder not in task.names:
+        if placeholder not in {*told.names, *task.names}:
             message = f"the task has no placeholder {{{{{placeholder}}}}}"
             remedy = did_you_mean(placeholder, task.names, plural="placeholders")
             yield document.key_problem(("inputs", placeholder), message, remedy)
     if file.expected and task.output.modality is not Modality.JSON:
-        told = task.output.modality.value
-        message = f"'expected' compares fields of JSON, and the task answers with {told}"
+        modality = task.output.modality.value
+        message = f"'expected' compares fields of JSON, and the task answers with {modality}"
         yield document.key_problem(("expected",), message, "Leave it out.")
     schema = task.output.schema or {}
     fields = schema.get("properties")
@@ -255,7 +263,7 @@ def _clashes(document: Document, job: Job) -> Iterator[Problem]:
 
 
 def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> Job:
-    task = found.task if file.model is None else found.task.on(Model.parse(file.model))
+    task = as_run(document, file, found.task)
     name = file.job or path.stem
     job = Job(
         name=name,
@@ -285,7 +293,8 @@ def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> 
         ledger=path_from(document.place(("ledger",)).folder, file.ledger),
         output=_destination(document, file, name=name),
         expected=file.expected,
-        assignment=assignment_of(file, found.task),
+        assignment=assignment_of(document, file, found.task),
+        overrides=row_overrides_of(file),
         seed=file.seed or task.name,
         stored_answers=stored_answers_of(file.stored_answers),
         use_fallback_model=switch_of(file.use_fallback_model),
@@ -351,7 +360,11 @@ def _column_problems(found: _JobDocument, columns: Sequence[str]) -> Iterator[Pr
             )
             meant = nearest(placeholder, columns) or "COLUMN"
             remedy = f"Say in the job which one it means, such as inputs: {{{placeholder}: {meant}}}."
-            yield found.task.document.problem(found.task.prompt_trail(placeholder), message, remedy)
+            of_job = prompt_trail(document, placeholder, job.task)
+            if of_job is not None:
+                yield document.problem(of_job, message, remedy)
+            else:
+                yield found.task.document.problem(found.task.prompt_trail(placeholder), message, remedy)
 
 
 def _columns_named(job: Job, document: Document) -> Iterator[tuple[Trail, str]]:
@@ -372,5 +385,6 @@ def _columns_named(job: Job, document: Document) -> Iterator[tuple[Trail, str]]:
             yield ("metadata", name), column
     for field, column in job.expected.items():
         yield ("expected", field), column
+    yield from override_columns(job.overrides)
     if job.use_fallback_model is not None:
         yield from ((("use_fallback_model",), column) for column in job.use_fallback_model.names)

@@ -40,7 +40,7 @@ def output_told(document: Document, told: OutputFile) -> Output:
         raise ConfigError(problems)
     schema = None if told.output_format is None else schema_of_format(told.output_format)
     if told.answer_schema is not None:
-        schema = _schema(document, told.answer_schema)
+        schema = schema_told(document, told.answer_schema, at=_SCHEMA_AT)
     try:
         return Output.of(
             Modality(told.modality),
@@ -58,7 +58,7 @@ def output_told(document: Document, told: OutputFile) -> Output:
 def output_doubts(document: Document, output: Output) -> Iterator[Problem]:
     """What of an output can be used, and is perhaps not what was meant."""
     if output.schema is not None and _is_surely_no_object(output.schema):
-        message = "the schema's root is not an object, which OpenAI, Anthropic and others refuse"
+        message = "the schema's root is not an object, which OpenAI and others refuse"
         remedy = "Ask for an object with one property, or set the provider's structured_output to prompt."
         yield document.problem(_SCHEMA_AT, message, remedy)
 
@@ -108,8 +108,13 @@ def _is_surely_no_object(schema: Mapping[str, JsonValue]) -> bool:
     return kinds is not None and named != ["object"]
 
 
-def _schema(document: Document, told: str | Mapping[str, Any]) -> Mapping[str, JsonValue]:
-    trail = _SCHEMA_AT
+def schema_told(document: Document, told: str | Mapping[str, Any], *, at: Trail) -> Mapping[str, JsonValue]:
+    """The schema that stands at a place, or in the file that is named there.
+
+    Raises:
+        ConfigError: there is none, or it points out of itself.
+    """
+    trail = at
     if isinstance(told, str):
         path = path_from(document.place(trail).folder, told)
         if not path.is_file():

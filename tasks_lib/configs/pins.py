@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from tasks_lib.configs.document import Document, Trail
 from tasks_lib.configs.fields import Column
 from tasks_lib.configs.job_file import JobFile
+from tasks_lib.configs.override import as_run
 from tasks_lib.configs.problems import Problem, did_you_mean, quoted
 from tasks_lib.configs.tasks import TaskDocument
 from tasks_lib.domain.assignment import ALL, Assignment, compared, resolved, unknown_revision
-from tasks_lib.domain.task import Model, Revision, Task
+from tasks_lib.domain.task import Revision, Task
 from tasks_lib.domain.template import Template
 from tasks_lib.domain.uuids import parsed_id
 
@@ -22,15 +23,15 @@ def pin_template(label: str | Column | None) -> Template | None:
     return Template.parse(label)
 
 
-def assignment_of(file: JobFile, task: Task) -> Assignment:
+def assignment_of(document: Document, file: JobFile, task: Task) -> Assignment:
     """The assignment of a job file without problems; `task` is as its own file has it."""
     former = {}
-    if file.model is not None:
+    if file.model is not None or file.override is not None:
         former = {task.revision_id(revision): revision.tag for revision in task.revisions}
     return Assignment(
         revision_id=pin_template(file.revision_id),
         revision_tag=pin_template(file.revision_tag),
-        compare=compared(_as_run(file, task), _tagged(file, task)),
+        compare=compared(as_run(document, file, task), _tagged(document, file, task)),
         former_ids=former,
     )
 
@@ -53,12 +54,12 @@ def assignment_problems(document: Document, file: JobFile, task: TaskDocument | 
     yield from _compare_problems(document, file, task.task)
 
 
-def revisions_used(file: JobFile, task: Task) -> Sequence[Revision]:
+def revisions_used(document: Document, file: JobFile, task: Task) -> Sequence[Revision]:
     """The revisions that rows may get."""
     pin = pin_template(file.revision_id) or pin_template(file.revision_tag)
     if file.compare:
         try:
-            tags = compared(_as_run(file, task), _tagged(file, task))
+            tags = compared(as_run(document, file, task), _tagged(document, file, task))
         except ValueError:  # which is told elsewhere
             return ()
         return [revision for revision in task.revisions if revision.tag in tags]
@@ -66,7 +67,8 @@ def revisions_used(file: JobFile, task: Task) -> Sequence[Revision]:
         return [revision for revision in task.revisions if revision.weight > 0]
     if not pin.is_constant:
         return task.revisions
-    found = resolved(task, pin.render({}).strip()) or resolved(_as_run(file, task), pin.render({}).strip())
+    name = pin.render({}).strip()
+    found = resolved(task, name) or resolved(as_run(document, file, task), name)
     return [revision for revision in task.revisions if found is not None and revision.tag == found.tag]
 
 
@@ -74,10 +76,6 @@ def _is_settled(file: JobFile) -> bool:
     """Whether no row's revision follows from weights."""
     pin = pin_template(file.revision_id) or pin_template(file.revision_tag)
     return bool(file.compare) or (pin is not None and pin.is_constant)
-
-
-def _as_run(file: JobFile, task: Task) -> Task:
-    return task if file.model is None else task.on(Model.parse(file.model))
 
 
 def _constant_problems(
@@ -94,14 +92,14 @@ def _constant_problems(
     if parsed_id(name) is None:
         remedy = "A tag is named by revision_tag." if name in tags else "rowmill plan shows the ids."
         yield document.problem(at, f"revision_id is {quoted(name)}, which is not a UUID", remedy)
-    elif resolved(task, name) is None and resolved(_as_run(file, task), name) is None:
+    elif resolved(task, name) is None and resolved(as_run(document, file, task), name) is None:
         message, _, remedy = unknown_revision(task, name).partition(". ")
         yield document.problem(at, message, f"{remedy}.")
 
 
 def _compare_problems(document: Document, file: JobFile, task: Task) -> Iterator[Problem]:
     listed = isinstance(document.value.get("compare"), list)
-    for index, name in enumerate(_tagged(file, task)):
+    for index, name in enumerate(_tagged(document, file, task)):
         if name not in [ALL, *(revision.tag for revision in task.revisions)]:
             at: Trail = ("compare", index) if listed else ("compare",)
             if parsed_id(name) is None:
@@ -113,16 +111,16 @@ def _compare_problems(document: Document, file: JobFile, task: Task) -> Iterator
             yield document.problem(at, message, remedy)
             return
     try:
-        compared(_as_run(file, task), _tagged(file, task))
+        compared(as_run(document, file, task), _tagged(document, file, task))
     except ValueError as error:
         message, _, words = str(error).partition("; ")
         remedy = f"{words[:1].upper()}{words[1:]}." if words else None
         yield document.problem(("compare",), message, remedy)
 
 
-def _tagged(file: JobFile, task: Task) -> list[str]:
+def _tagged(document: Document, file: JobFile, task: Task) -> list[str]:
     """What is to be compared, by tag where it was named by an id that the revision has or had."""
-    known = [resolved(task, name) or resolved(_as_run(file, task), name) for name in file.compare]
+    known = [resolved(task, name) or resolved(as_run(document, file, task), name) for name in file.compare]
     return [
         revision.tag if revision is not None else name
         for name, revision in zip(file.compare, known, strict=True)

@@ -9,9 +9,10 @@ from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.inputs import FileSources
 from tasks_lib.domain.labels import Labels
+from tasks_lib.domain.overrides import RowOverrides
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.stored_answers import StoredAnswers
-from tasks_lib.domain.task import Task
+from tasks_lib.domain.task import Revision, Task
 from tasks_lib.domain.template import Template
 
 
@@ -90,6 +91,8 @@ class Job:
     expected: Mapping[str, str] = field(default_factory=dict)  # answer's field -> column with the right value
     assignment: Assignment = field(default_factory=Assignment)  # of revisions to rows
     seed: str  # of the choice by weight
+    overrides: RowOverrides = field(default_factory=RowOverrides)  # those of all rows are in the task
+    variants: tuple[Revision, ...] = ()  # that rows' overrides make, once their source was read
     stored_answers: StoredAnswers | None = None  # which may stand in for a call; None: none
     use_fallback_model: Template | None = None  # a row for which it says true begins at its fallback
     credits_per_dollar: Decimal | None = None  # None: no credits are reckoned

@@ -1,6 +1,6 @@
 """From a row to its plan."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -10,6 +10,7 @@ from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.fingerprint import JsonValue, content_hash, identity_of
 from tasks_lib.domain.inputs import Found, RowFiles
 from tasks_lib.domain.labels import Labels
+from tasks_lib.domain.overrides import Overrider, RowOverrides
 from tasks_lib.domain.plan import Message, Plan
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.row import Row
@@ -47,7 +48,9 @@ class Planner:
     credits_per_dollar: Decimal | None = None
     use_fallback_model: Template | None = None  # see `beginning`
     files: RowFiles | None = None  # None: rows name no files
+    overrides: RowOverrides = field(default_factory=RowOverrides)
     _assigner: Assigner = field(init=False, repr=False, compare=False)
+    _overrider: Overrider = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Resolve the assignment once.
@@ -56,6 +59,7 @@ class Planner:
             ValueError: it names a revision that the task does not have.
         """
         object.__setattr__(self, "_assigner", Assigner(self.task, self.assignment, seed=self.seed))
+        object.__setattr__(self, "_overrider", Overrider(self.task, self.overrides))
 
     def charts(self, row: Row) -> tuple[Charted, ...]:
         """Which revisions a row gets, and the names under which their answers would be known.
@@ -74,8 +78,12 @@ class Planner:
                 identity=identity_of(row.key, input_hash, assigned.revision.fingerprint),
                 found=found,
             )
-            for assigned in self._assigner.of(row)
+            for assigned in self._assigned(row)
         )
+
+    def _assigned(self, row: Row) -> Iterator[Assigned]:
+        for assigned in self._assigner.of(row):
+            yield self._overrider.of(row.values, assigned)
 
     def plan(self, charted: Charted, *, task_run_id: str) -> Plan:
         """The plan of a row; a row that cannot be asked has a plan that says why."""
@@ -83,7 +91,9 @@ class Planner:
         labelled = self.labels.of(row)
         begin_at, wrong = beginning(self.use_fallback_model, row.values, revision)
         has_processors = bool(self.task.processors)
+        messages = () if has_processors else rendered(revision, charted.submitted)
         problem = charted.assigned.problem or labelled.problem or wrong or _lacking(charted.found)
+        problem = problem or self._overrider.problem(messages)
         refs = charted.found.refs if charted.found is not None and problem is None else ()
         return Plan(
             task_run_id=task_run_id,
@@ -95,8 +105,8 @@ class Planner:
             revision=revision,
             chosen_by=charted.assigned.by,
             models=revision.models,
-            messages=() if has_processors else rendered(revision, charted.submitted),
-            output=self.task.output,
+            messages=messages,
+            output=revision.output or self.task.output,
             retries=self.retries,
             reporting_group=labelled.reporting_group,
             reference=labelled.reference,

@@ -66,6 +66,7 @@ class Revision:
     system_prompt: Template | None = None
     models: tuple[ModelChoice, ...]  # the primary, then the fallbacks in order
     weight: float = 1.0
+    output: Output | None = None  # in place of the task's
     fallback_on: frozenset[FailureKind] = ANY_FAILURE  # after which the next model is asked
     fingerprint: str  # names all that can change an answer; see fingerprint_of
 

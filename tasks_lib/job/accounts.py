@@ -137,7 +137,8 @@ def rows_at_once(setup: Setup, accounts: Mapping[str, Account]) -> Callable[[], 
     Where that many are yet to be found out, there are more by those that wait for their commit: else the gate
     would never be full, and nobody would learn that more may pass.
     """
-    primaries = {revision.models[0].model.provider for revision in setup.job.task.revisions}
+    revisions = (*setup.job.task.revisions, *setup.job.variants)
+    primaries = {revision.models[0].model.provider for revision in revisions}
     gates = [accounts[name].gate for name in primaries]
     if len(gates) == 1:  # this is asked for twice a row
         (gate,) = gates

@@ -72,7 +72,7 @@ def columns_of(job: Job) -> tuple[str, ...]:
 def _shown_columns(job: Job) -> tuple[str, ...]:
     """Those whose values are shown as text: in prompts, labels and comparisons."""
     switch = job.use_fallback_model.names if job.use_fallback_model is not None else ()
-    labels = (*job.labels.columns, *job.assignment.columns)
+    labels = (*job.labels.columns, *job.assignment.columns, *job.overrides.columns)
     documents = document_placeholders(job)
     inputs = (column for placeholder, column in job.inputs.items() if placeholder not in documents)
     return tuple(dict.fromkeys((*inputs, *labels, *job.expected.values(), *switch)))
@@ -89,6 +89,7 @@ def planner_of(job: Job) -> Planner:
         assignment=job.assignment,
         credits_per_dollar=job.credits_per_dollar,
         use_fallback_model=job.use_fallback_model,
+        overrides=job.overrides,
         files=row_files_of(job),
     )
 

@@ -18,7 +18,7 @@ from tasks_lib.domain.job import Job, Limits
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.pricing import PriceList
 from tasks_lib.domain.provider import Provider, Secret
-from tasks_lib.domain.task import Model, Task
+from tasks_lib.domain.task import Model, Revision
 from tasks_lib.inputs.processors import InputProcessor
 
 LOCAL = "local"  # the protocol of models that this machine runs
@@ -44,7 +44,7 @@ class Setup:
     @property
     def models(self) -> tuple[Model, ...]:
         """Every model that the job may call, each once: primaries first."""
-        return models_of(self.job.task)
+        return models_of((*self.job.task.revisions, *self.job.variants))
 
     def provider(self, model: Model) -> Provider:
         """The account that a model is called with."""
@@ -118,14 +118,14 @@ def setup_of(
     )
 
 
-def models_of(task: Task) -> tuple[Model, ...]:
-    """Every model that a task may call, each once: primaries first."""
-    longest = max(len(revision.models) for revision in task.revisions)
+def models_of(revisions: Sequence[Revision]) -> tuple[Model, ...]:
+    """Every model that revisions may call, each once: primaries first."""
+    longest = max(len(revision.models) for revision in revisions)
     return tuple(
         dict.fromkeys(
             revision.models[position].model
             for position in range(longest)
-            for revision in task.revisions
+            for revision in revisions
             if position < len(revision.models)
         )
     )
@@ -147,7 +147,7 @@ def check_money(setup: Setup, limits: Limits) -> None:
     if not limits.limit_money:
         return
     prices, limit = setup.price_lists(), _money_limit(limits)
-    for revision in setup.job.task.revisions:
+    for revision in (*setup.job.task.revisions, *setup.job.variants):
         for choice in revision.models:
             price = prices[choice.model]
             if price is None:

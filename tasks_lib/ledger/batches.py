@@ -38,7 +38,7 @@ def insert_batch(
 ) -> None:
     """Write down a batch, its task and the task's revisions, and make the view of its results."""
     _insert_task(connection, job.task, now=started_at)
-    for revision in job.task.revisions:
+    for revision in (*job.task.revisions, *job.variants):
         _insert_revision(connection, job.task, revision, now=started_at)
     connection.execute(
         statement("queries", "begin_batch"),
@@ -103,6 +103,7 @@ def _insert_task(connection: duckdb.DuckDBPyConnection, task: Task, *, now: date
 def _insert_revision(
     connection: duckdb.DuckDBPyConnection, task: Task, revision: Revision, *, now: datetime
 ) -> None:
+    output = revision.output or task.output
     connection.execute(
         statement("queries", "add_revision"),
         {
@@ -116,8 +117,8 @@ def _insert_revision(
             "models": as_json(
                 [{"model": str(choice.model), "parameters": choice.parameters} for choice in revision.models]
             ),
-            "modality": task.output.modality.value,
-            "schema": as_json(task.output.schema) if task.output.schema is not None else None,
+            "modality": output.modality.value,
+            "schema": as_json(output.schema) if output.schema is not None else None,
             "now": now,
         },
     )
@@ -125,8 +126,8 @@ def _insert_revision(
 
 def _shares(job: Job) -> list[dict[str, object]]:
     """The share of the runs that each revision is to get; unknown where rows name theirs."""
-    shares = shares_of(job.task, job.assignment)
+    shares = {} if job.variants else shares_of(job.task, job.assignment)
     return [
         {"id": job.task.revision_id(revision), "tag": revision.tag, "share": shares.get(revision.tag)}
-        for revision in job.task.revisions
+        for revision in (*job.task.revisions, *job.variants)
     ]

@@ -303,7 +303,7 @@ def test_the_definition_is_the_whole_job_as_json(project: Project) -> None:
         "carry", "credits_per_dollar", "webhook", "limits",
         "retries", "ledger", "output", "expected", "revision_id", "revision_tag",
         "compare", "seed", "identical_rows",
-        "workers", "serve", "use_fallback_model", "stored_answers",
+        "workers", "serve", "use_fallback_model", "stored_answers", "override",
         "files", "file_folders", "allow_urls", "allow_private_addresses",
     }  # fmt: skip
 
