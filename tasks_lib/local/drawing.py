@@ -6,6 +6,7 @@ The same scene always makes the same bytes. A scene is JSON:
         [{"kind": "triangle", "colour": "white", "x": 50, "y": 40, "size": 30}]}
 
 x and y are the middle of a shape, in percent from the left and from the top; size is its width, in percent.
+The caption stands on a strip of its own over the lowest tenth.
 """
 
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ _SOURCE: Final = """
 #let scene = json(bytes(sys.inputs.scene))
 #let side = SIDE * 1pt
 #set page(width: side, height: side, margin: 0pt, fill: rgb(scene.background))
-#set text(size: 18pt, fill: rgb(scene.ink))
+#set text(size: 17pt, fill: rgb(scene.ink))
 #let star(width) = polygon(..range(10).map(n => {
   let reach = if calc.even(n) { width / 2 } else { width / 5 }
   (width / 2 + reach * calc.sin(n * 36deg), width / 2 - reach * calc.cos(n * 36deg))
@@ -62,8 +63,9 @@ _SOURCE: Final = """
     else if shape.kind == "star" { star(width) }
     else { rect(width: width, height: height, fill: rgb(shape.colour)) })
 }
-#place(bottom + left, dx: 16pt, dy: -14pt, box(width: side - 110pt, text(scene.caption)))
-#place(bottom + right, dx: -16pt, dy: -14pt, text(size: 13pt, style: "italic", "drawn"))
+#place(bottom, box(width: side, height: 56pt, fill: rgb(scene.paper), inset: (x: 16pt),
+  align(horizon, grid(columns: (1fr, 60pt), scene.caption,
+    align(right, text(size: 13pt, style: "italic", "drawn"))))))
 """.replace("SIDE", str(_SIDE))  # data comes in as input and never stands in the source
 
 
@@ -124,10 +126,10 @@ def drawn(scene: Scene, *, file_type: str = "png") -> bytes:
     """The picture of a scene, 512 pixels wide and high, as one of FILE_TYPES."""
     import typst  # noqa: PLC0415  # an optional package, and a large one
 
-    dark = scene.background in ("black", "blue", "brown", "green", "purple", "red")
     told = {
         "background": COLOURS[scene.background],
-        "ink": COLOURS["white" if dark else "black"],
+        "ink": COLOURS["black"],
+        "paper": COLOURS["white"],
         "caption": scene.caption,
         "shapes": [{**asdict(shape), "colour": COLOURS[shape.colour]} for shape in scene.shapes],
     }

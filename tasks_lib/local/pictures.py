@@ -31,7 +31,7 @@ _SCENE: Final[JsonValue] = {
                     "colour": {"enum": list(COLOURS)},
                     # not numbers of any length, which a small model goes on writing
                     "x": {"enum": list(range(10, 100, 10))},
-                    "y": {"enum": list(range(10, 90, 10))},
+                    "y": {"enum": list(range(10, 80, 10))},
                     "size": {"enum": [10, 20, 30, 40, 60]},
                 },
                 "required": ["kind", "colour", "x", "y", "size"],
@@ -48,16 +48,16 @@ of a shape, size is its width, all in percent.
 
 A lighthouse by the sea at night.
 {"caption": "A lighthouse by the sea", "background": "black", "shapes": [\
-{"kind": "rectangle", "colour": "blue", "x": 50, "y": 80, "size": 60}, \
+{"kind": "rectangle", "colour": "blue", "x": 50, "y": 70, "size": 60}, \
 {"kind": "square", "colour": "white", "x": 50, "y": 50, "size": 20}, \
 {"kind": "triangle", "colour": "red", "x": 50, "y": 30, "size": 20}, \
 {"kind": "star", "colour": "yellow", "x": 80, "y": 20, "size": 10}]}
 
 The farmer has a tree and a field in the sun.
 {"caption": "A tree in the sun", "background": "white", "shapes": [\
-{"kind": "rectangle", "colour": "green", "x": 50, "y": 80, "size": 60}, \
-{"kind": "line", "colour": "brown", "x": 30, "y": 70, "size": 20}, \
-{"kind": "circle", "colour": "green", "x": 30, "y": 50, "size": 30}, \
+{"kind": "rectangle", "colour": "green", "x": 50, "y": 70, "size": 60}, \
+{"kind": "line", "colour": "brown", "x": 30, "y": 60, "size": 20}, \
+{"kind": "circle", "colour": "green", "x": 30, "y": 40, "size": 30}, \
 {"kind": "circle", "colour": "yellow", "x": 80, "y": 20, "size": 20}]}"""
 
 
