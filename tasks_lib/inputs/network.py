@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import anyio
 import certifi
@@ -172,7 +172,7 @@ class _Over:
                 yield Came(
                     status=response.status_code,
                     headers={name.lower(): value for name, value in response.headers.items()},
-                    pieces=response.aiter_raw(),
+                    pieces=aiter(cast("httpx.AsyncByteStream", response.stream)),
                 )
             finally:
                 await response.aclose()

@@ -21,7 +21,7 @@ from tasks_lib.domain.task import Task
 from tasks_lib.inputs.fetch import Fetched, Fetcher, open_fetcher
 from tasks_lib.inputs.folders import Folders, read_file, size_of
 from tasks_lib.inputs.hosts import Hosts, any_address, bare_url, is_public
-from tasks_lib.inputs.kinds import mime_of
+from tasks_lib.inputs.kinds import mime_of, text_in
 from tasks_lib.inputs.network import Patience
 from tasks_lib.inputs.processors import (
     Context,
@@ -186,7 +186,8 @@ class Preparer:
             sha256=ref.sha256 or sha256(content).hexdigest(),
             uri=uri_of(ref),
         )
-        return Attachment(name=ref.name, mime_type=mime_type, content=content, pages=pages), fact
+        sent = _in_utf8(content) if mime_type.startswith("text/") else content
+        return Attachment(name=ref.name, mime_type=mime_type, content=sent, pages=pages), fact
 
     def _size(self, ref: FileRef) -> int:
         """The most bytes that a file may have."""
@@ -269,6 +270,12 @@ async def open_preparer(
             means=means,
             count_pages=count_pages,
         )
+
+
+def _in_utf8(content: bytes) -> bytes:
+    """A text as every provider takes it."""
+    text = text_in(content)
+    return content if text is None else text.encode()
 
 
 def uri_of(ref: FileRef) -> str:
