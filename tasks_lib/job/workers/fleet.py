@@ -179,7 +179,7 @@ class Fleet:
         channel = Channel(await UNIXSocketStream.from_socket(ours))
         await channel.send(
             Begin(
-                job=setup.path.resolve(),
+                job=setup.path,  # as it is: where it begins, the paths in its definition do
                 overrides=setup.overrides,
                 fingerprint=content_hash(setup.job.definition),
                 batch_id=self._batch_id,
