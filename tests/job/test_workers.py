@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import anyio
@@ -61,6 +62,19 @@ async def test_two_workers_answer_every_row_once(tmp_path: Path, server: Server)
     assert set(rows_in(setup.job.ledger).values()) == {1}
     again = await run_batch(setup)
     assert (again.skipped, again.calls, server.stats()["billed"]) == (600, 0, 600)
+
+
+@pytest.mark.anyio
+async def test_a_job_may_be_named_from_where_one_stands(tmp_path: Path, server: Server) -> None:
+    """A path relative to the working directory means to workers what it means here."""
+    path = setup_for(tmp_path, server, rows=40).path
+    assert path is not None
+    with chdir(tmp_path):
+        here = path.relative_to(tmp_path)
+        summary = await run_batch(
+            load_setup(here, environment=Environment.from_os(), overrides={"workers": 2})
+        )
+    assert (summary.outcome, summary.completed) == (Outcome.COMPLETED, 40)
 
 
 @pytest.mark.anyio
