@@ -89,8 +89,9 @@ class ProviderFile(Keys):
         Annotated[Literal["openai", "anthropic", "google", "local"], BeforeValidator(_supported)] | None
     ) = Field(
         default=None,
-        description="What is spoken there: openai (chat completions, the default), anthropic (messages), "
-        "google (generateContent), or local",
+        description="What is spoken there: openai (chat completions, the default), anthropic (messages; an "
+        "answer has 4,096 tokens at most where parameters.max_tokens does not say), google "
+        "(generateContent), or local",
     )
     base_url: Address | None = Field(
         default=None,

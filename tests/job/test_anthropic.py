@@ -85,7 +85,7 @@ def told_by(folder: Path, question: str) -> list[tuple[Any, ...]]:
 
 
 def test_what_is_written_to_a_cache_is_paid_at_its_own_price(tmp_path: Path) -> None:
-    """From the answer's usage to the ledger's views, to the last digit."""
+    """R37: from the answer's usage to the ledger's views, to the last digit."""
     claude = Claude(
         answered(
             '{"score": 3}',
@@ -188,6 +188,27 @@ def test_a_call_that_has_a_price_of_its_own_is_planned_and_paid(tmp_path: Path) 
     assert told_by(tmp_path, "select distinct request_price, cost, input_tokens from attempts") == [
         (Decimal("0.04"), Decimal("0.04"), None)
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "sort", "calls"),
+    [
+        (400, "invalid_request_error", 3),
+        (413, "request_too_large", 3),
+        (401, "authentication_error", 1),
+        (403, "permission_error", 1),
+        (404, "not_found_error", 1),
+    ],
+)
+def test_errors_that_no_other_try_cures_cost_one_call_a_row_or_end_the_batch(
+    tmp_path: Path, status: int, sort: str, calls: int
+) -> None:
+    """R57: what is wrong with one row is not tried again; what is wrong with all ends the batch."""
+    claude = Claude(httpx.Response(status, json={"type": "error", "error": {"type": sort, "message": "no"}}))
+    summary = claude.run(setup_in(tmp_path, job=JOB.replace("in_flight: 2", "in_flight: 1")))
+    assert len(claude.asked) == calls
+    assert summary.completed == 0
+    assert summary.failed == (3 if calls == 3 else 1)
 
 
 def test_an_empty_account_ends_the_batch(tmp_path: Path) -> None:
