@@ -11,29 +11,41 @@ with ranked as (
     select id, task_id, tag, row_number() over (partition by task_id order by created_at, tag, id) as place
     from revisions
 ),
-several as (
-    select task_id from ranked group by task_id having count(*) > 1
-),
-standing as (
-    select
-        task_runs.task_id,
-        hash(row_key)  as row_hash,
-        input_hash,
-        task_revision_id,
-        arg_max(
-            {
-                'completed': not is_error,
-                'cost': case when joined_to is null then cost::double end,
-                'seconds': case when joined_to is null then llm_call_timing end,
-                'answer': response_hash
-            },
-            (not is_error, task_runs.rowid)
-        ) as run
+shared as (  -- inputs that more than one revision was run with; where none were, nothing else is read
+    select task_id, input_hash
     from task_runs
-    semi join several on several.task_id = task_runs.task_id
+    where created_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
+    group by task_id, input_hash
+    having min(task_revision_id) <> max(task_revision_id)
+),
+places as (
+    select
+        task_id,
+        task_revision_id,
+        input_hash,
+        hash(row_key)  as row_hash,
+        -- the one added last, of those that were answered if there are any; a struct would take twice as long
+        max(case when is_error then task_runs.rowid else task_runs.rowid + (1::bigint << 48) end)  as place
+    from task_runs
+    semi join shared using (task_id, input_hash)
     where error_kind is distinct from 'cancelled'
       and created_at >= coalesce(getvariable('since')::timestamptz, '-infinity')
     group by all
+),
+standing as (
+    select
+        places.task_id,
+        places.row_hash,
+        places.input_hash,
+        places.task_revision_id,
+        {
+            'completed': not is_error,
+            'cost': case when joined_to is null then cost::double end,
+            'seconds': case when joined_to is null then llm_call_timing end,
+            'answer': response_hash
+        }  as run
+    from places
+    join task_runs on task_runs.rowid = places.place & ((1::bigint << 48) - 1)
 ),
 pairs as (
     select
@@ -112,15 +124,19 @@ select
     (wins - losses) / (rows + 2) + success_half                            as success_difference_high,
     wins / nullif(wins + losses, 0)                                        as win,
     case when wins + losses > 0
-        then greatest((wins + 1.92072941 - win_half) / (wins + losses + 3.841458821), 0) end  as win_low,
+        then greatest(round((wins + 1.92072941 - win_half) / (wins + losses + 3.841458821), 12), 0)
+    end  as win_low,
     case when wins + losses > 0
-        then least((wins + 1.92072941 + win_half) / (wins + losses + 3.841458821), 1) end  as win_high,
+        then least(round((wins + 1.92072941 + win_half) / (wins + losses + 3.841458821), 12), 1)
+    end  as win_high,
     answers,
     equal_answers / nullif(answers, 0)                                     as equal_answers,
     case when answers > 0
-        then greatest((equal_answers + 1.92072941 - equal_half) / (answers + 3.841458821), 0) end  as equal_answers_low,
+        then greatest(round((equal_answers + 1.92072941 - equal_half) / (answers + 3.841458821), 12), 0)
+    end  as equal_answers_low,
     case when answers > 0
-        then least((equal_answers + 1.92072941 + equal_half) / (answers + 3.841458821), 1) end  as equal_answers_high,
+        then least(round((equal_answers + 1.92072941 + equal_half) / (answers + 3.841458821), 12), 1)
+    end  as equal_answers_high,
     priced                                                                 as priced_rows,
     cost_difference,
     cost_difference - cost_half                                            as cost_difference_low,
