@@ -35,6 +35,20 @@ def test_providers_are_known_without_a_file() -> None:
     assert not any(one.limits.in_flight for one in providers.values())  # that is found out
 
 
+def test_labels_and_forms_are_told_only_where_they_are_known(project: Project) -> None:
+    """OpenAI has fields for user and metadata, OpenRouter for the user; nobody else is sent unknown ones."""
+    project.write(
+        FILE, "openai: {carries: [metadata]}\nmine: {base_url: 'http://localhost:1/v1', carries: [user]}\n"
+    )
+    built_in, own = load_providers(None, env={}), load_providers(project.job, env={})
+    assert {name: set(one.carries) for name, one in built_in.items() if one.carries} == {
+        "openai": {"safety_identifier", "metadata", "store"},
+        "openrouter": {"user"},
+    }
+    assert (own["openai"].carries, own["mine"].carries) == (frozenset({"metadata"}), frozenset({"user"}))
+    assert [name for name, one in built_in.items() if one.image_response_format] == ["together"]
+
+
 def test_a_file_of_the_user_lies_over_what_is_built_in(project: Project) -> None:
     """Key by key, and a key without a value takes away."""
     project.write(
