@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import uuid_utils
 from pypdf import PdfReader
 
 from bench.project import make_project
+from tasks_lib.cli import main
 from tasks_lib.configs import Environment
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.output import Modality, Output
@@ -36,6 +39,8 @@ from tests.llmserver import Server, running_server
 
 ROOT = Path(__file__).resolve().parents[2]
 PDF = "output: {modality: pdf}\n"
+IMAGE = "output: {modality: image, file_type: png}\n"
+AUDIO = "output: {modality: audio, file_type: wav}\n"
 CSV = "output: {modality: csv, columns: {name: string, times: integer}}\n"
 
 
@@ -53,6 +58,10 @@ def project(
     job = make_project(folder, base_url=server.base_url(lat=10, **api), rows=rows, in_flight=8)
     task = (folder / "task.yaml").read_text()
     task = task[: task.index("output:")] + output + task[task.index("revisions:") :]
+    if "audio" in output:
+        task = task.replace("{temperature: 0, max_tokens: 64}", "{voice: alloy}")
+    if "image" in output:
+        task = task.replace("{temperature: 0, max_tokens: 64}", "{size: 1024x1024}")
     if prompt is not None:
         task = task.replace("row_id: {{id}} {{review}}", prompt)
     (folder / "task.yaml").write_text(task)
@@ -77,8 +86,16 @@ def known(folder: Path, query: str = "select row_key, uri, sha256, mime_type fro
         return connection.execute(query).fetchall()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize(("output", "mime_type"), [(PDF, "application/pdf"), (CSV, "text/csv")])
+@pytest.mark.parametrize(
+    ("output", "mime_type", "workers"),
+    [
+        (PDF, "application/pdf", 1),
+        (PDF, "application/pdf", 2),
+        (CSV, "text/csv", 1),
+        (IMAGE, "image/png", 2),
+        (AUDIO, "audio/wav", 1),
+    ],
+)
 def test_each_answer_is_a_file_that_the_ledger_knows(
     tmp_path: Path, server: Server, workers: int, output: str, mime_type: str
 ) -> None:
@@ -92,6 +109,20 @@ def test_each_answer_is_a_file_that_the_ledger_knows(
     assert {mime for *_, mime in found} == {mime_type}
     again = anyio.run(run_batch, setup)
     assert (again.skipped, again.calls, len(on_disk(tmp_path))) == (40, 0, 40)
+
+
+def test_what_is_no_picture_is_asked_for_again_and_leaves_nothing(tmp_path: Path, server: Server) -> None:
+    """An answer that is none is paid for, told as such, and is nowhere in the folder."""
+    job = project(tmp_path, server, output=IMAGE, e_badcontent=0.4, det=1)
+    setup = setup_of(job, **{"retries.content": 8, "retries.wait_initial": 0.01})
+    summary = anyio.run(run_batch, setup)
+    assert summary.completed == 40 < summary.calls
+    failed = known(
+        tmp_path, "select distinct failure_kind, error from attempts where failure_kind is not null"
+    )
+    assert failed == [("invalid_output", "what came is no picture, but text")]
+    assert {uri: sha256 for _, uri, sha256, _ in known(tmp_path)} == on_disk(tmp_path)
+    assert len(on_disk(tmp_path)) == 40
 
 
 def test_rows_that_ask_the_same_share_the_file(tmp_path: Path, server: Server) -> None:
@@ -218,21 +249,13 @@ def test_a_full_disk_is_told(tmp_path: Path, server: Server) -> None:
 
 
 def files(job: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tasks_lib.cli",
-            "files",
-            "--ledger",
-            job.parent / "ledger.duckdb",
-            *arguments,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    """What `rowmill files` says and its exit code, in this process."""
+    command = ["files", "--ledger", str(job.parent / "ledger.duckdb"), *map(str, arguments)]
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(command)
+    assert isinstance(ended.value.code, int)
+    return subprocess.CompletedProcess(command, ended.value.code, out.getvalue(), err.getvalue())
 
 
 @pytest.mark.parametrize("by_job", [True, False])
