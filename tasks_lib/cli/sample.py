@@ -13,6 +13,7 @@ from tasks_lib.cli.words import fact, note, one_line, tell
 from tasks_lib.configs import Environment
 from tasks_lib.job.intervals import Estimate
 from tasks_lib.job.preflight import Preflight, preflight_and_sample
+from tasks_lib.job.row_overrides import with_variants_of
 from tasks_lib.job.sample import Beforehand, Outlook, Sampling, outlook
 from tasks_lib.job.setup import load_setup
 from tasks_lib.job.stretches import Options
@@ -42,6 +43,8 @@ def ask_sample(
     if not rows:
         _tell_nothing(found, as_json=as_json)
         return 0
+    setup = with_variants_of(setup, rows, described=found.source)
+    bounded = with_variants_of(bounded, rows, described=found.source)
     sampling = Sampling(bounded, rows, options=options)
     before = sampling.beforehand()
     note(_announced(before, found, most=bounded.job.limits.max_cost))

@@ -34,6 +34,7 @@ from tasks_lib.job.export import bring_up_to_date
 from tasks_lib.job.kept_files import keep_of, keeping_files
 from tasks_lib.job.reach import reachable
 from tasks_lib.job.row_inputs import preparing
+from tasks_lib.job.row_overrides import with_variants
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.steering import CrewHere, Steering
 from tasks_lib.job.stretches import Options, Stretches
@@ -92,7 +93,8 @@ async def run_batch(
     pa.set_memory_pool(pa.system_memory_pool())  # gives back what it does not need: 60 MB of 450 at the peak
     check_before_rows(setup)
     with open_source(setup.job.source, folder=setup.folder) as source:
-        rows = await to_thread.run_sync(lambda: check_source(setup, source, limit=options.limit))
+        rows = await to_thread.run_sync(partial(check_source, setup, source, limit=options.limit))
+        setup = await to_thread.run_sync(partial(with_variants, setup, source, limit=options.limit))
         runs = rows * setup.job.assignment.runs_a_row
         with open_ledger(setup.job.ledger) as ledger:
             batch = Batch(
@@ -124,7 +126,9 @@ async def run_batch(
                 summary = await batch.run(stretches.fetch, rows=runs, transport=transport)
                 if not summary.outcome.is_whole:
                     return summary
-                return await to_thread.run_sync(lambda: _finished(summary, setup, source, ledger, options))
+                return await to_thread.run_sync(
+                    partial(_finished, summary, setup, source, ledger, options)
+                )
 
 
 def _finished(

@@ -18,6 +18,7 @@ from tasks_lib.job.checks import check_before_rows, check_source, columns_of, pl
 from tasks_lib.job.foreseen import presumed
 from tasks_lib.job.misnamed import misnamed_revisions
 from tasks_lib.job.row_inputs import file_columns
+from tasks_lib.job.row_overrides import with_variants
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.stretches import Options
 from tasks_lib.job.survey import survey
@@ -104,6 +105,7 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
     job = setup.job
     with open_source(job.source, folder=setup.folder) as source:
         rows = check_source(setup, source, limit=options.limit)
+        setup = with_variants(setup, source, limit=options.limit)
         seen = survey(job, source, rows=rows, options=options, choose=sample)
         plans = _first_plans(job, source)
         names = output_names(source.columns, job.task.output, tell_revisions=job.tells_revisions)

@@ -133,7 +133,7 @@ def models_of(revisions: Sequence[Revision]) -> tuple[Model, ...]:
 
 def _checked(setup: Setup) -> Setup:
     """The setup, if its limits can be kept; a money limit that cannot is refused, not half kept."""
-    _check_workers(setup)
+    check_workers(setup)
     check_money(setup, setup.job.limits)
     return setup
 
@@ -169,7 +169,7 @@ def _money_limit(limits: Limits) -> str:
     return next(key for key in keys if getattr(limits, key) is not None)
 
 
-def _check_workers(setup: Setup) -> None:
+def check_workers(setup: Setup) -> None:
     """Refuse several processes where they could not do what one does."""
     job = setup.job
     if job.workers == 1:

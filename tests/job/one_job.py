@@ -8,6 +8,7 @@ import anyio
 import httpx
 import orjson
 
+from tasks_lib.configs import Environment
 from tasks_lib.job.batch import run_batch
 from tasks_lib.job.setup import load_setup
 from tasks_lib.job.stretches import Options
@@ -49,6 +50,7 @@ class OneJob:
         self.asked: list[tuple[str, str]] = []
         self.bodies: list[dict[str, Any]] = []
         self.models: dict[str, Callable[[str], httpx.Response]] = {}
+        self.environment = ENVIRONMENT
         self.write("rows.csv", rows)
         self.write("task.yaml", task)
         self.path = self.write("job.yaml", JOB + job)
@@ -59,9 +61,13 @@ class OneJob:
         path.write_text(text)
         return path
 
+    def key(self, variable: str) -> None:
+        """Have a further account."""
+        self.environment = Environment.of({**self.environment.variables, variable: "not-a-key"}, user="ada")
+
     def run(self, options: Options | None = None, **overrides: object) -> Summary:
         """Run the job, with these flags."""
-        setup = load_setup(self.path, environment=ENVIRONMENT, overrides=overrides)
+        setup = load_setup(self.path, environment=self.environment, overrides=overrides)
         transport = httpx.MockTransport(self._answer)
         return anyio.run(lambda: run_batch(setup, options=options, transport=transport))
 

@@ -187,6 +187,7 @@ class Fleet:
                 workers=setup.job.workers,
                 revision_ids=self._ledger.revision_ids(self._batch_id),
                 limits_money=self._leases_money,
+                variants=setup.job.variants,
             )
         )
         return _Worker(number, process, channel)

@@ -13,6 +13,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.plan import Plan
+from tasks_lib.domain.task import Revision
 from tasks_lib.engine.breakers import Outage
 from tasks_lib.engine.stop import Why
 from tasks_lib.job.counted import Counted
@@ -34,6 +35,7 @@ class Begin:
     workers: int
     revision_ids: Mapping[str, str]
     limits_money: bool
+    variants: tuple[Revision, ...] = ()  # of the revisions, that rows' overrides make
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from time import monotonic
 
@@ -77,6 +78,7 @@ async def _work(descriptor: int) -> None:
         await channel.send(Halt(why=Why.FAILURES, reason=f"{begin.job} was changed while it is run"))
         await channel.send(Gone(unspent=_NOTHING))
         return
+    setup = replace(setup, job=replace(setup.job, variants=begin.variants))
     worker = Worker(channel, begin, setup)
     try:
         await worker.run()
