@@ -13,7 +13,12 @@ from tasks_lib.configs.places import VARIABLE, Address, Variable
 from tasks_lib.configs.problems import looks_like_a_secret
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
-_TAKEN: Final = frozenset({"authorization", "content-type", "content-length", "host", "accept", "user-agent"})
+_TAKEN: Final = frozenset(
+    [
+        *("authorization", "x-api-key", "x-goog-api-key", "anthropic-version"),
+        *("content-type", "content-length", "host", "accept", "user-agent"),
+    ]
+)
 PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _LATER: Final = ("parallel", "rightbrain", "webagent")
 

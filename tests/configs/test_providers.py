@@ -167,6 +167,10 @@ def test_a_variable_that_is_no_address_is_named() -> None:
             "mine: {structured_output: yes}\n",
             ":1:27: mine.structured_output must be json_schema, json_object, tool or prompt, not 'yes'",
         ),
+        (
+            "mine: {idempotency_header: X-Goog-Api-Key}\n",
+            ":1:28: mine.idempotency_header must be the name of a header, such as Idempotency-Key",
+        ),
         ("mine: {timeouts: {total: 0}}\n", ":1:26: mine.timeouts.total must be more than 0, not 0"),
         ("mine: {free: yes}\n", ":1:14: mine.free must be true or false, not 'yes'"),
         (
