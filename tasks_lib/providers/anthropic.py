@@ -123,8 +123,8 @@ class Anthropic:
         ]
         said: list[str] = []
         spent: Usage | None = _NOTHING
+        body = before + orjson.dumps(turns) + b"}"
         while True:
-            body = before + orjson.dumps(turns) + b"}"
             response = yield Request(method="POST", url=self._url, headers=headers, body=body)
             turn = self._meaning(response, spent, by_tool=frame.by_tool)
             if isinstance(turn, Failure):
@@ -141,6 +141,12 @@ class Anthropic:
                     request_id=turn.request_id,
                 )
             turns = [*turns, {"role": "assistant", "content": turn.content}]
+            try:
+                body = before + orjson.dumps(turns) + b"}"
+            except orjson.JSONEncodeError:
+                return self._errors.broken(
+                    response, "a turn that is nested too deep", request_id=turn.request_id, usage=spent
+                )
             headers = self._headers  # without a key that names another request
 
     def _frame(self, choice: ModelChoice, output: Output) -> "_Frame":

@@ -239,6 +239,18 @@ def test_a_failure_after_a_pause_tells_what_was_spent_before_it():
     assert not end.value.value.maybe_billed
 
 
+def test_a_turn_that_cannot_be_sent_back_is_a_broken_reply():
+    """What can be read is not always what can be written: 254 levels are the most."""
+    exchange = anthropic().exchange(HELLO, CHOICE, TEXT)
+    next(exchange)
+    deep = b"[" * 400 + b"]" * 400
+    body = b'{"content":[%b],"stop_reason":"pause_turn","usage":{"input_tokens":9,"output_tokens":1}}' % deep
+    with pytest.raises(StopIteration) as end:
+        exchange.send(Response(status=200, headers={}, body=body))
+    assert end.value.value.kind is FailureKind.BROKEN_REPLY
+    assert end.value.value.usage == Usage(input_tokens=9, output_tokens=1)
+
+
 def test_a_turn_that_pauses_for_ever_is_ended():
     """After five requests what was said is taken as the answer."""
     exchange = anthropic().exchange(HELLO, CHOICE, TEXT)
