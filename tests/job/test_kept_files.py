@@ -29,7 +29,7 @@ from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.output import Modality, Output
 from tasks_lib.domain.task import Model, ModelChoice, Revision, Task, fingerprint_of
 from tasks_lib.domain.template import Template
-from tasks_lib.job import answers, ask, enrich
+from tasks_lib.job import answers, ask, enrich, fetch_task_run
 from tasks_lib.job.batch import run_batch
 from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.tally import Outcome
@@ -99,7 +99,7 @@ def known(folder: Path, query: str = "select row_key, uri, sha256, mime_type fro
 def test_each_answer_is_a_file_that_the_ledger_knows(
     tmp_path: Path, server: Server, workers: int, output: str, mime_type: str
 ) -> None:
-    """By one process or two: a file for each row, nothing else in the folder, and a second run adds none."""
+    """R19: a file for each row, by one process or two, nothing else there, and a second run adds none."""
     setup = setup_of(project(tmp_path, server, output=output), workers=workers)
     summary = anyio.run(run_batch, setup)
     assert (summary.outcome, summary.completed) == (Outcome.COMPLETED, 40)
@@ -303,12 +303,23 @@ def test_the_latest_answer_counts(tmp_path: Path, server: Server) -> None:
 
 
 def test_a_run_shows_its_file(tmp_path: Path, server: Server) -> None:
-    """The whole record of a run has the file, with its hash."""
+    """R27, R41: the whole record of a run has its file, with type, size, hash and where it is."""
     anyio.run(run_batch, setup_of(project(tmp_path, server, rows=1)))
     ((run, uri, sha256),) = known(tmp_path, "select task_run_id::varchar, uri, sha256 from produced_files")
     with open_ledger(tmp_path / "ledger.duckdb", read_only=True) as ledger:
         (file,) = ledger.show(run)["files"]
     assert (file["direction"], file["uri"], file["sha256"]) == ("out", uri, sha256)
+    record = fetch_task_run(run, ledger=tmp_path / "ledger.duckdb")
+    (told,) = record.files or ()
+    size = (tmp_path / uri).stat().st_size
+    assert (told.content_type, told.download_url, told.size_bytes) == ("application/pdf", uri, size)
+    assert record.response == {
+        "file_name": f"{run}.pdf",
+        "content_type": "application/pdf",
+        "size_bytes": size,
+        "sha256": sha256,
+        "download_url": uri,
+    }
 
 
 def letters() -> Task:

@@ -23,7 +23,7 @@ def anyio_backend() -> str:
 @pytest.mark.local_model
 @pytest.mark.anyio
 async def test_stories_become_pages(tmp_path: Path) -> None:
-    """Without a key and without a network each row has a PDF with a story whose text can be taken out."""
+    """R19: without key and network each row has a PDF with a story, whose text can be taken out."""
     ledger, output = tmp_path / "l.duckdb", tmp_path / "stories.csv"
     setup = load_setup(
         ROOT / "configs" / "jobs" / "stories.yaml",

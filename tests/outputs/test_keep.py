@@ -1,5 +1,6 @@
 """From an answer to its file: looked at, made if need be, and stored."""
 
+import csv
 import hashlib
 import io
 from pathlib import Path
@@ -125,10 +126,12 @@ async def test_a_pdf_is_set_from_the_text(store: FileStore) -> None:
 
 
 async def test_a_csv_is_a_file_and_its_rows(store: FileStore) -> None:
-    """The value stays the rows, so that SQL can read them; the file is what RFC 4180 makes of them."""
+    """R19: the value stays the rows, so that SQL can read them; the file is what RFC 4180 makes of them."""
     rows = [{"name": "Ada, Countess", "born": 1815}, {"name": "Grace", "born": None}]
     answer, content = await kept(store, Answer(value=rows), Modality.CSV)
     assert answer.value == rows
+    told = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    assert told == [{"name": "Ada, Countess", "born": "1815"}, {"name": "Grace", "born": ""}]
     assert content == b'name,born\r\n"Ada, Countess",1815\r\nGrace,\r\n'
 
 
