@@ -9,6 +9,7 @@ from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.inputs import FileSources
 from tasks_lib.domain.labels import Labels
+from tasks_lib.domain.output import Output
 from tasks_lib.domain.overrides import RowOverrides
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.stored_answers import StoredAnswers
@@ -103,6 +104,13 @@ class Job:
     definition: Mapping[str, JsonValue] = field(
         default_factory=dict
     )  # the configuration, as the ledger keeps it
+
+    @property
+    def answers_alike(self) -> Output:
+        """What all answers are: as a whole some JSON, where rows have formats or schemas of their own."""
+        own = self.overrides
+        has_own = own.response_format is not None or own.json_schema is not None
+        return Output() if has_own else self.task.output
 
     @property
     def tells_revisions(self) -> bool:

@@ -61,7 +61,7 @@ def write_enriched(
 ) -> int:
     """Write the enriched rows of a source that is open and checked; gives their number."""
     written = 0
-    enrichment = Enrichment(source.schema, job.task.output, tell_revisions=job.tells_revisions)
+    enrichment = Enrichment(source.schema, job.answers_alike, tell_revisions=job.tells_revisions)
     with open_output(destination, schema=enrichment.schema) as output:
         for batch in enriched_batches(job, enrichment, source=source, ledger=ledger, limit=limit):
             output.write(batch)

@@ -161,7 +161,7 @@ async def enrich(
         summary = await batch.run(stretches.fetch, rows=rows * job.assignment.runs_a_row, transport=transport)
         if not summary.outcome.is_whole:
             raise Mistake(f"{summary.cancelled} of {summary.rows} rows were not run: {summary.reason}")
-        enrichment = Enrichment(source.schema, job.task.output, tell_revisions=job.tells_revisions)
+        enrichment = Enrichment(source.schema, job.answers_alike, tell_revisions=job.tells_revisions)
         batches = await to_thread.run_sync(
             lambda: list(enriched_batches(job, enrichment, source=source, ledger=open_one, limit=None))
         )

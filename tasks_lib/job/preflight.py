@@ -108,7 +108,7 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
         setup = with_variants(setup, source, limit=options.limit)
         seen = survey(job, source, rows=rows, options=options, choose=sample)
         plans = _first_plans(job, source)
-        names = output_names(source.columns, job.task.output, tell_revisions=job.tells_revisions)
+        names = output_names(source.columns, job.answers_alike, tell_revisions=job.tells_revisions)
         prices = setup.price_lists()
         found = Preflight(
             job=job.name,

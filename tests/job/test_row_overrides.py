@@ -107,6 +107,17 @@ def test_a_row_has_its_own_format_and_schema(tmp_path: Path) -> None:
     assert [row[4] for row in revisions(job)] == ["json", "text", "text", "json"]
 
 
+def test_rows_of_many_schemas_have_one_column_of_answers(tmp_path: Path) -> None:
+    """W11: what no schema of all rows describes is written as the JSON that it is."""
+    rows = ROWS + f"1,one,,,json,{QUOTED},\n2,two,,,,,\n"
+    overrides = "override: {response_format: {column: format}, json_schema: {column: schema}}\n"
+    job = OneJob(tmp_path, rows=rows, job=f"{overrides}output: out.jsonl\n")
+    job.models["first"] = lambda text: completion('{"n": 1}' if "one" in text else "two it is")
+    job.run()
+    lines = (tmp_path / "out.jsonl").read_bytes().splitlines()
+    assert [orjson.loads(line)["response"] for line in lines] == [{"n": 1}, "two it is"]
+
+
 @pytest.mark.parametrize("told", [SCHEMA, orjson.dumps(SCHEMA).decode(), "schema.json"])
 def test_a_schema_is_a_mapping_its_text_or_a_file(tmp_path: Path, told: object) -> None:
     """W11: an object, a string of JSON, or a path; the answers' fields are then columns of the results."""
