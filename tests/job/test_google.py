@@ -144,7 +144,7 @@ def server() -> Iterator[Server]:
 
 
 def test_a_batch_over_gemini_s_api_is_accounted_for_to_the_last_token(server: Server, tmp_path: Path) -> None:
-    """Refusals of the moment are tried again, a blocked prompt is not; thoughts are paid for as output."""
+    """R20, R21, R37: what is refused for now is tried again; thoughts are counted, and paid for as output."""
     (tmp_path / "rows.csv").write_text("id,text\n" + "".join(f"{n},row {n}\n" for n in range(20)))
     (tmp_path / "task.yaml").write_text(TASK)
     (tmp_path / "job.yaml").write_text(JOB)

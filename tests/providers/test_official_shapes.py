@@ -234,7 +234,7 @@ def fields_of(request: Request) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_request_is_one_that_the_specification_allows(name: str) -> None:
-    """Modalities, files, schemas, parameters and what is carried: each is told as the API has it."""
+    """R15, R19, R20: modalities, files, schemas, parameters, what is carried: all as the API has it."""
     asked = CASES[name]
     body = fields_of(asked.request())
     told = {key: value for key, value in body.items() if key not in asked.newer}
@@ -254,7 +254,7 @@ def test_the_specifications_refuse_what_they_do_not_know(name: str) -> None:
 
 
 def test_each_protocol_is_asked_for_all_that_it_can_do() -> None:
-    """Text, JSON, CSV and documents by each; pictures and speech where there are endpoints for them."""
+    """R19: text, JSON, CSV and documents by each; pictures and speech where there are endpoints for them."""
     done = {(asked.protocol, asked.output) for asked in CASES.values()}
     assert done == {(protocol, name) for protocol in PROTOCOLS for name in OUTPUTS} - {
         ("anthropic", "image"),
