@@ -185,6 +185,9 @@ def _next(summary: Summary, again: Again) -> Iterator[tuple[str, str]]:
         yield "resume with", again.command + (" --retry-failed" if again.options.retry_failed else "")
     elif summary.failed:
         yield "ask the failed rows again with", f"{again.command} --retry-failed"
+    if summary.compared and summary.completed:
+        command = ["rowmill", "report", "revisions", "--ledger", nearby(summary.ledger)]
+        yield "see how they compare with", shlex.join(command)
     if summary.calls:
         command = ["rowmill", "report", "cost_by_reporting_group", "--ledger", nearby(summary.ledger)]
         yield "see what it cost with", shlex.join(command)

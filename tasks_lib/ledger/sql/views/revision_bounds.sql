@@ -82,11 +82,11 @@ select
     end                      as value,
     case
         when found is null then mean - half
-        else greatest(round((found + 1.92072941 - half) / (runs + 3.841458821), 12), 0)
+        else greatest(round((found + 1.92072941 - half) / (runs + 3.841458821), 9), 0)
     end                      as low,
     case
         when found is null then mean + half
-        else least(round((found + 1.92072941 + half) / (runs + 3.841458821), 12), 1)
+        else least(round((found + 1.92072941 + half) / (runs + 3.841458821), 9), 1)
     end                      as high,
     runs
 from halves

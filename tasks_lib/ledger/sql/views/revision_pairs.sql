@@ -124,18 +124,18 @@ select
     (wins - losses) / (rows + 2) + success_half                            as success_difference_high,
     wins / nullif(wins + losses, 0)                                        as win,
     case when wins + losses > 0
-        then greatest(round((wins + 1.92072941 - win_half) / (wins + losses + 3.841458821), 12), 0)
+        then greatest(round((wins + 1.92072941 - win_half) / (wins + losses + 3.841458821), 9), 0)
     end  as win_low,
     case when wins + losses > 0
-        then least(round((wins + 1.92072941 + win_half) / (wins + losses + 3.841458821), 12), 1)
+        then least(round((wins + 1.92072941 + win_half) / (wins + losses + 3.841458821), 9), 1)
     end  as win_high,
     answers,
     equal_answers / nullif(answers, 0)                                     as equal_answers,
     case when answers > 0
-        then greatest(round((equal_answers + 1.92072941 - equal_half) / (answers + 3.841458821), 12), 0)
+        then greatest(round((equal_answers + 1.92072941 - equal_half) / (answers + 3.841458821), 9), 0)
     end  as equal_answers_low,
     case when answers > 0
-        then least(round((equal_answers + 1.92072941 + equal_half) / (answers + 3.841458821), 12), 1)
+        then least(round((equal_answers + 1.92072941 + equal_half) / (answers + 3.841458821), 9), 1)
     end  as equal_answers_high,
     priced                                                                 as priced_rows,
     cost_difference,
