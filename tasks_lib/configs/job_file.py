@@ -221,7 +221,9 @@ class JobFile(Keys):
     )
     carry: list[Literal["user", "metadata", "reporting_group", "reference", "context_id"]] = Field(
         default_factory=list,
-        description="Labels that the provider is told, where it has a field for them; by default none",
+        description="Labels that the provider is told, where it has a field for them; by default none. "
+        "OpenAI takes metadata, and with it the other labels but `user`, only of completions that it stores: "
+        "they are then stored there, unless a task's parameters say `store: false`",
     )
     credits_per_dollar: Dollars | None = Field(
         default=None,

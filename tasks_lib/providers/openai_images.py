@@ -173,7 +173,11 @@ def _fetched(told: _Told, *, headers: Mapping[str, str]) -> Exchange:
     address, hops, tries = told.address, 0, 0
     while True:
         if not _may_be_fetched(address):
-            return _lost(told, "an address that is not fetched: only https is, and no address of a network")
+            return _lost(
+                told,
+                "a picture at an address that is not fetched (only https is, at a host with a name): set the "
+                "provider's image_response_format, so that the picture comes with the answer",
+            )
         response = yield Request(method="GET", url=address, headers=plain)
         if response.status == 200 and response.body:
             sort = response.headers.get("content-type", "").partition(";")[0].strip() or None
