@@ -18,19 +18,18 @@ value is read only if one reading alone comes of it.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
 from typing import Any, Final, cast
 
 import orjson
 from jsonschema_rs import ValidationError, ValidationErrorKind
 
 from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.schema_errors import first_error, place
 
-_ROUNDS: Final = 3  # JSON in text in JSON in text is read, and no more of it
-_MOST_ERRORS: Final = 1_000  # of an answer; one with more is no near miss
+_MOST_READ: Final = 20_000_000  # characters that are validated again and again: some tenths of a second
 _TOLD: Final = 10  # readings that are told one by one
 _SHOWN: Final = 60  # characters of a value in a warning
 _DEEPEST: Final = 250  # levels that can be written again
@@ -50,40 +49,22 @@ class Coerced:
     warnings: tuple[str, ...]
 
 
-def coerced(validator: Any, value: JsonValue) -> Coerced | None:  # noqa: ANN401  # as Output.validator
+def coerced(validator: Any, value: JsonValue, *, size: int) -> Coerced | None:  # noqa: ANN401  # as Output.validator
     """The value as its schema must have been meant; None if no reading makes it valid.
 
-    `validator` is a compiled schema that the value does not meet. The value itself is left as it is.
+    `validator` is a compiled schema that the value does not meet, `size` the length of the value's text. The
+    value itself is left as it is. One error after another is put right, and the first that cannot be ends it.
     """
     read: JsonValue = orjson.loads(orjson.dumps(value))
-    told: list[str] = []
-    for _ in range(_ROUNDS):
-        readings = _readings(islice(validator.iter_errors(read), _MOST_ERRORS))
-        if not readings:
+    told: dict[_Path, str] = {}
+    while (error := first_error(validator, read)) is not None:
+        readings = _repair(error)
+        if not readings or readings.keys() & told.keys() or len(told) * size > _MOST_READ:
             return None
         for path, new in readings.items():
             read, old = _with(read, path, new)
-            told.append(f"{place(path)}: {_shown(old)} read as {_shown(new)}")
-        if validator.is_valid(read):
-            return Coerced(value=read, warnings=_few(told))
-    return None
-
-
-def place(path: Iterable[str | int]) -> str:
-    """Where in an answer something is, such as $.people[2].name."""
-    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-
-
-def _readings(errors: Iterable[ValidationError]) -> _Readings:
-    """For each place that one reading would put right, that reading."""
-    found: dict[_Path, list[JsonValue]] = {}
-    for error in errors:
-        for path, new in (_repair(error) or {}).items():
-            found.setdefault(path, []).append(new)
-    single = {path: one[0] for path, one in found.items() if len(_distinct(one)) == 1}
-    return {
-        path: new for path, new in single.items() if not any(path[:at] in single for at in range(len(path)))
-    }
+            told[path] = f"{place(path)}: {_shown(old)} read as {_shown(new)}"
+    return Coerced(value=read, warnings=_few(list(told.values())))
 
 
 def _repair(error: ValidationError) -> _Readings | None:

@@ -6,12 +6,13 @@ from typing import Final
 
 import orjson
 
-from tasks_lib.domain.coercion import Coerced, coerced, place
+from tasks_lib.domain.coercion import Coerced, coerced
 from tasks_lib.domain.csv_answer import NoRows, Row, csv_rows, typed_row
 from tasks_lib.domain.csv_columns import ROWS
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.fingerprint import JsonValue, canonical_json
 from tasks_lib.domain.output import Answer, Finish, Modality, Output, Reply, first_line
+from tasks_lib.domain.schema_errors import can_be_explained, first_error, place
 
 _SHOWN: Final = 2_000  # characters of a rejected answer that are kept for the reader
 _TOLD: Final = 300  # characters of what a model, or a validator, says
@@ -75,17 +76,22 @@ def _json(output: Output, text: str) -> Answer | str:
         return f"the answer is not JSON ({error})"
     if _nests_too_deep(text, value):
         return "the answer is nested too deep"
-    return _valid(output, value)
+    return _valid(output, value, size=len(text))
 
 
-def _valid(output: Output, value: JsonValue) -> Answer | str:
-    """A value that meets the output's schema as it is, or with readings that the answer tells of."""
-    if output.validator is None:
+def _valid(output: Output, value: JsonValue, *, size: int) -> Answer | str:
+    """A value that meets the output's schema as it is, or with readings that the answer tells of.
+
+    `size` is the length of the value's text.
+    """
+    if output.validator is None or output.validator.is_valid(value):
         return Answer(value=value)
-    problem = next(output.validator.iter_errors(value), None)
+    if output.schema is not None and not can_be_explained(output.schema, value):
+        return "the answer does not meet the schema"
+    problem = first_error(output.validator, value)
     if problem is None:
         return Answer(value=value)
-    read: Coerced | None = coerced(output.validator, value) if output.coerce else None
+    read: Coerced | None = coerced(output.validator, value, size=size) if output.coerce else None
     if read is not None:
         return Answer(value=read.value, warnings=read.warnings)
     told = _cut(first_line(problem), _TOLD)
@@ -106,7 +112,7 @@ def _rows_of_json(output: Output, text: str) -> Answer | str:
         return f"the answer is not JSON ({error})"
     if _nests_too_deep(text, value):
         return "the answer is nested too deep"
-    valid = _valid(output, {ROWS: value} if isinstance(value, list) else value)
+    valid = _valid(output, {ROWS: value} if isinstance(value, list) else value, size=len(text))
     if isinstance(valid, str):
         return valid
     assert isinstance(valid.value, dict)  # noqa: S101  # the schema has seen to it

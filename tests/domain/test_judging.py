@@ -283,3 +283,27 @@ def test_what_does_not_go_together_is_no_output(modality, wrong):
     """Columns are for CSV, schemas for JSON, file types for pictures and recordings."""
     with pytest.raises(ValueError, match=r"has no|one name|at most"):
         Output.of(modality, **wrong)
+
+
+def test_choices_within_choices_are_not_explained_without_end():
+    """A value deep in a schema that chooses among itself is judged at once, and told without the place."""
+    inner = {"$ref": "#/$defs/n"}
+    choices = [
+        {"type": "integer"},
+        {"type": "array", "items": inner},
+        {"type": "array", "minItems": 9, "items": inner},
+    ]
+    output = Output.of(Modality.JSON, {**inner, "$defs": {"n": {"anyOf": choices}}})
+    assert judge(output, Reply(text="[" * 200 + "1" + "]" * 200)).value is not None
+    verdict = judge(output, Reply(text="[" * 200 + '"x"' + "]" * 200))
+    assert kind_of(verdict) is FailureKind.INVALID_OUTPUT
+    assert verdict.message == "the answer does not meet the schema"
+    assert "at $[0]" in judge(Output.of(Modality.JSON, {"items": choices[0]}), Reply(text='["x"]')).message
+
+
+@pytest.mark.parametrize(("items", "is_read"), [(500, True), (100_000, False)])
+def test_an_answer_is_not_read_anew_without_end(items, is_read):
+    """R20: some hundred numbers in quotes are read as numbers; of a hundred thousand the answer is invalid."""
+    output = Output.of(Modality.JSON, {"type": "array", "items": {"type": "integer"}})
+    verdict = judge(output, Reply(text=orjson.dumps(["3"] * items).decode()))
+    assert isinstance(verdict, Answer) is is_read
