@@ -303,7 +303,7 @@ def test_choices_within_choices_are_not_explained_without_end():
 
 @pytest.mark.parametrize(("items", "is_read"), [(500, True), (100_000, False)])
 def test_an_answer_is_not_read_anew_without_end(items, is_read):
-    """R20: some hundred numbers in quotes are read as numbers; of a hundred thousand the answer is invalid."""
+    """R20: hundreds of numbers in quotes are read as numbers; a hundred thousand are an invalid answer."""
     output = Output.of(Modality.JSON, {"type": "array", "items": {"type": "integer"}})
     verdict = judge(output, Reply(text=orjson.dumps(["3"] * items).decode()))
     assert isinstance(verdict, Answer) is is_read
