@@ -131,7 +131,7 @@ def _percent(tally: Tally) -> float:
 
 def _line(tally: Tally) -> str:
     return (
-        f"{tally.settled:,} of {tally.rows:,} rows; {tally.failed:,} failed; "
+        f"{tally.settled:,} of {tally.rows:,} {tally.counted}; {tally.failed:,} failed; "
         f"{tally.input_tokens + tally.output_tokens:,} tokens; {dollars(tally.cost)}"
     )
 

@@ -63,7 +63,7 @@ class Spans:
     def _each(self) -> int:
         """The rows of a span: as many as keep the number of spans bounded, once the rows are counted."""
         if self._rows_each is None:
-            chunks = ceil(self._tally.rows / self._chunk_rows)
+            chunks = ceil(self._tally.source_rows / self._chunk_rows)
             self._rows_each = self._chunk_rows * max(1, ceil(chunks / MOST_SPANS))
         return self._rows_each
 
@@ -76,7 +76,7 @@ class Spans:
         span = self._spans[number] = Span(
             number=number,
             first_row=chunk.first_row,
-            last_row=max(chunk.last_row, min(number * self._each, self._tally.rows)),
+            last_row=max(chunk.last_row, min(number * self._each, self._tally.source_rows)),
             ended=asyncio.get_running_loop().create_future(),
         )
         self._begin(span)

@@ -8,8 +8,8 @@ from tasks_lib.job.tally import Outcome, Summary
 def told(summary: Summary) -> str:
     """How a batch ended, in a sentence: `480 of 500 rows answered, 20 failed: rate_limited 15, refused 5`."""
     if summary.outcome is Outcome.COMPLETED and summary.rows == summary.skipped:
-        return f"Nothing to do: all {summary.rows} rows were answered before"
-    parts = [f"{summary.completed} of {summary.rows} rows answered"]
+        return f"Nothing to do: all {summary.rows} {summary.counted} were answered before"
+    parts = [f"{summary.completed} of {summary.rows} {summary.counted} answered"]
     if summary.skipped:
         parts.append(f"{summary.skipped} left as they were")
     if summary.cancelled:

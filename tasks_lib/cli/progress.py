@@ -87,7 +87,7 @@ def look_at(name: str, tally: Tally, stop: Stop, *, per_second: float | None, el
         name=name,
         done=tally.settled,
         rows=tally.rows,
-        counted="runs" if tally.runs_a_row > 1 else "rows",
+        counted=tally.counted,
         phase=_phase(tally, stop, elapsed=elapsed),
         figures=tuple(figures),
     )

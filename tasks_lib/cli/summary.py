@@ -121,7 +121,7 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
         if summary.compared:
             each = f"{_rows(summary.source_rows)} with each of {', '.join(summary.compared)}"
             yield "compared", each
-        yield "runs" if summary.compared else "rows", f"{count(summary.rows)} = {' + '.join(parts)}"
+        yield summary.counted, f"{count(summary.rows)} = {' + '.join(parts)}"
     if summary.failures:
         kinds = ", ".join(f"{count(number)} {kind}" for kind, number in summary.failures.items())
         yield "failures", kinds
@@ -152,12 +152,18 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
         yield "output", nearby(summary.output)
     elif not summary.outcome.is_whole:
         yield "output", "not written, since not all rows came to their end"
+    yield from _files(summary)
     yield "ledger", nearby(summary.ledger)
     yield from (("down", _outage(outage)) for outage in summary.outages[:_MOST_OUTAGES])
     if (more := len(summary.outages) - _MOST_OUTAGES) > 0:
         yield "", f"and {count(more)} times more"
     for warning in summary.warnings:
         yield "warning", one_line(warning, longest=_LONGEST_REASON)
+
+
+def _files(summary: Summary) -> Iterator[tuple[str, str]]:
+    if summary.files is not None and summary.files.is_dir():
+        yield "files", nearby(summary.files)
 
 
 def _stored(summary: Summary) -> Iterator[tuple[str, str]]:

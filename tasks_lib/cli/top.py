@@ -182,7 +182,7 @@ def _bar(now: Snapshot) -> Grid:
     grid = Grid.grid(padding=(0, 2))
     grid.add_row(
         ProgressBar(total=max(now.rows, 1), completed=now.settled, width=32),
-        Text(f"{count(now.settled)} of {count(now.rows)} rows ({percent(now.settled, now.rows)})"),
+        Text(f"{count(now.settled)} of {count(now.rows)} {now.counted} ({percent(now.settled, now.rows)})"),
     )
     return grid
 
@@ -193,10 +193,10 @@ def _figures(now: Snapshot, rates: Rates) -> Iterator[Text]:
     rows += [f"{short_count(now.joined)} joined"] if now.joined else []
     rows += [f"{short_count(now.stored)} stored"] if now.stored else []
     rows += [f"{count(now.under_way)} under way"]
-    yield _line("rows", ", ".join(rows))
+    yield _line(now.counted, ", ".join(rows))
     speed = []
     if rates.rows_per_second is not None:
-        speed.append(f"{rate(rates.rows_per_second)} rows")
+        speed.append(f"{rate(rates.rows_per_second)} {now.counted}")
     if rates.calls_per_second is not None:
         speed.append(f"{rate(rates.calls_per_second)} calls")
     if rates.tokens_per_minute is not None:

@@ -79,7 +79,10 @@ class _Asking(Keys):
 class RevisionFile(_Asking):
     """One version of a task."""
 
-    tag: Name | None = Field(default=None, description="The revision's name; v1, v2, … by default")
+    tag: Name | None = Field(
+        default=None,
+        description="The revision's name; v1, v2, … by default. Rightbrain knows 15 letters and digits",
+    )
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         default=None,
         description="Its share of the rows, in proportion to the other revisions' weights. 0: it is used "

@@ -136,6 +136,7 @@ class Steering:
             pid=getpid(),
             reason=self._stop.reason,
             rows=tally.rows,
+            counted=tally.counted,
             completed=tally.completed,
             failed=tally.failed,
             skipped=tally.skipped,

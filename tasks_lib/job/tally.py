@@ -10,6 +10,7 @@ from tasks_lib.domain.job import Job
 from tasks_lib.domain.run import Status
 from tasks_lib.engine.breakers import Outage
 from tasks_lib.job.counted import Counted
+from tasks_lib.job.kept_files import folder_of_files
 
 OTHER_GROUPS = "(others)"
 _MOST_GROUPS = 1_000  # whose cost is counted while a batch runs; the ledger has them all
@@ -60,6 +61,16 @@ class Tally:
     last_failure: str | None = None
     outages: list[Outage] = field(default_factory=list)  # of models, once the rows are run
     warnings: list[str] = field(default_factory=list)  # of what is not as it should be, though rows are run
+
+    @property
+    def source_rows(self) -> int:
+        """Rows of the source, however often each is run."""
+        return self.rows // self.runs_a_row
+
+    @property
+    def counted(self) -> str:
+        """What is counted: rows, or runs where revisions are compared."""
+        return "rows" if self.runs_a_row == 1 else "runs"
 
     @property
     def settled(self) -> int:
@@ -142,6 +153,7 @@ class Summary:
     failures: dict[str, int]  # failed rows by kind
     ledger: Path
     output: Path | None  # written by this batch; None if none was
+    files: Path | None = None  # the folder of answers that are files; None: they are none
     possible_cost: Decimal = _NOTHING  # dollars on top, if answers that never arrived were billed
     joined: int = 0  # of the completed and failed: rows that shared the call of another one
     stored: int = 0  # of the completed: rows that an answer in the ledger stood in for
@@ -154,6 +166,11 @@ class Summary:
     def source_rows(self) -> int:
         """Rows of the source, however often each was run."""
         return self.rows // max(1, len(self.compared))
+
+    @property
+    def counted(self) -> str:
+        """What the counts are of: rows, or runs where revisions are compared."""
+        return "runs" if self.compared else "rows"
 
     @classmethod
     def of(
@@ -194,6 +211,7 @@ class Summary:
             output=output,
             accuracy=accuracy,
             compared=job.assignment.compare,
+            files=folder_of_files(job),
         )
 
     def as_json(self) -> dict[str, object]:
@@ -233,5 +251,6 @@ class Summary:
             "failures": self.failures,
             "ledger": str(self.ledger),
             "output": str(self.output) if self.output else None,
+            "files": str(self.files) if self.files is not None else None,
             "accuracy": {one.name: {"compared": one.compared, "right": one.right} for one in self.accuracy},
         }

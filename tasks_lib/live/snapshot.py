@@ -85,7 +85,8 @@ class Snapshot:
     seconds: float  # since it began
     pid: int
     reason: str | None = None  # why it is ending
-    rows: int = 0
+    rows: int = 0  # each once for every revision that it is run with
+    counted: str = "rows"  # or runs, where revisions are compared
     completed: int = 0
     failed: int = 0
     skipped: int = 0

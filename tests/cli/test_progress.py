@@ -117,3 +117,11 @@ async def test_looks_are_taken_at_intervals() -> None:
     assert [look.done for look in seen] == [20, 40, 60]
     assert "2.0/s" in seen[-1].figures
     assert "20 s left" in seen[-1].figures
+
+
+def test_a_comparison_is_counted_in_runs() -> None:
+    """R28: where every row is run with several revisions, progress says runs, in a log and on a terminal."""
+    tally = Tally(rows=40, completed=10, runs_a_row=2)
+    look = look_at("reviews", tally, Stop(), per_second=None, elapsed=1.0)
+    assert look.as_line.startswith("reviews: 10 of 40 runs (25 %)")
+    assert "10/40 runs" in "".join(text for text, _ in drawn(look, room=100))

@@ -91,3 +91,16 @@ def test_rows_that_were_answered_before_have_no_span():
         assert [(span.first_row, span.last_row, span.ended.done()) for span in begun] == [(801, 960, True)]
 
     asyncio.run(story())
+
+
+def test_spans_of_a_comparison_are_of_the_sources_rows():
+    """R28: a row that is run with two revisions is one row to a span, which ends at the source's end."""
+
+    async def story():
+        begun: list[Span] = []
+        spans = Spans(begun.append, tally=Tally(rows=30, runs_a_row=2), chunk_rows=EACH)
+        await spans.started(chunk(1))
+        await spans.started(Chunk(number=2, first_row=11, last_row=15))
+        assert [(span.first_row, span.last_row) for span in begun] == [(1, 10), (11, 15)]
+
+    asyncio.run(story())

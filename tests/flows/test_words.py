@@ -61,3 +61,9 @@ def test_an_interrupted_batch_says_how_to_go_on():
 def test_unknown_money_is_not_nothing():
     """A cost that is unknown is never shown as zero."""
     assert (dollars(None), dollars(Decimal(0))) == ("unknown", "$0.000000")
+
+
+def test_a_comparison_counts_runs():
+    """R28: where every row is run with several revisions, what is counted are runs."""
+    batch = summary(rows=20, completed=20, compared=("v1", "v2"))
+    assert (told(batch), batch.source_rows) == ("20 of 20 runs answered", 10)
