@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from tasks_lib.domain.job import Job
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.output import Modality
 from tasks_lib.engine.attempt import Keep, keep_nothing
@@ -25,6 +27,12 @@ def check_files(setup: Setup) -> None:
     store = FileStore.beside(setup.job.ledger)
     if store is not None:
         store.prove_writable()
+
+
+def folder_of_files(job: Job) -> Path | None:
+    """Where a job's answers are kept that are files; None if they are none, or nobody keeps them."""
+    store = FileStore.beside(job.ledger) if job.task.output.modality.is_file else None
+    return store.folder if store is not None else None
 
 
 def check_kept_somewhere(setup: Setup) -> None:
