@@ -71,7 +71,12 @@ class ParquetRecords:
         return rows_by_number(numbers)
 
     def _open(self) -> parquet.ParquetFile:
-        return parquet.ParquetFile(self._path, buffer_size=_PAGES, page_checksum_verification=True)
+        return parquet.ParquetFile(
+            self._path,
+            buffer_size=_PAGES,
+            pre_buffer=False,  # which would keep whatever was read: a gigabyte of a gigabyte
+            page_checksum_verification=True,
+        )
 
     def _batches(self, size: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         wanted = None if columns is None else list(columns) or self.schema.names[:1]
