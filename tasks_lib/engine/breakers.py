@@ -44,13 +44,21 @@ class BreakerState:
 class ModelWatch:
     """A model's breaker in use."""
 
-    def __init__(self, model: Model, *, clock: Callable[[], float], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        clock: Callable[[], float],
+        now: Callable[[], datetime],
+        turned: Callable[[], None],  # told whenever the model went down or came back
+    ) -> None:
         """Begin with a model that is taken to be up."""
         self.model = model
         self.breaker = Breaker()
         self.outages: list[Outage] = []
         self._clock = clock
         self._now = now
+        self._turned = turned
         self._waits: dict[anyio.CancelScope, Plan] = {}
 
     def enter(self, plan: Plan, position: int, *, closed_for: float) -> Entry | None:
@@ -138,8 +146,10 @@ class ModelWatch:
             for scope, plan in tuple(self._waits.items()):
                 if cause in plan.fallback_on:
                     scope.cancel()
+            self._turned()
         elif cause is None and is_down:
             self.outages[-1] = replace(self.outages[-1], ended_at=self._now())
+            self._turned()
 
 
 def may_leave(plan: Plan, position: int) -> bool:
@@ -155,13 +165,19 @@ class Breakers:
         self._clock = clock
         self._now = now
         self._of: dict[Model, ModelWatch] = {}
+        self.any_is_down = False
+        self.on_change: Callable[[], None] = lambda: None
 
     def of(self, model: Model) -> ModelWatch:
         """A model's."""
         found = self._of.get(model)
         if found is None:
-            found = self._of[model] = ModelWatch(model, clock=self._clock, now=self._now)
+            found = self._of[model] = ModelWatch(model, clock=self._clock, now=self._now, turned=self._turned)
         return found
+
+    def _turned(self) -> None:
+        self.any_is_down = any(watch.breaker.cause is not None for watch in self._of.values())
+        self.on_change()
 
     @property
     def states(self) -> tuple[BreakerState, ...]:

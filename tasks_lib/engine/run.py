@@ -103,13 +103,21 @@ class Engine:
         """Rows that were drawn and are not yet recorded."""
         return self._awake + self._asleep
 
-    async def run(self, draw: Draw, *, at_once: Callable[[], int]) -> None:
+    async def run(
+        self, draw: Draw, *, at_once: Callable[[], int], in_outages: Callable[[], int] | None = None
+    ) -> None:
         """Run what is drawn until nothing is left or the stop is called; so many rows at once.
 
         A row that waits for its next try makes room for another, so that a wave of failures does not
-        leave the line idle. When `at_once` gives more than before, call `grow`.
+        leave the line idle. While a model is down, `in_outages` tells how many rows at once. When one of
+        the two gives more than before, call `grow`.
         """
-        self._most = at_once
+        breakers = self._caller.breakers
+        breakers.on_change = self.grow
+        if in_outages is None:
+            self._most = at_once
+        else:
+            self._most = lambda: in_outages() if breakers.any_is_down else at_once()
         async with anyio.create_task_group() as workers:
             self._spare = partial(workers.start_soon, self._work, draw)
             self.grow()

@@ -1,6 +1,6 @@
 """Opens the accounts that a batch calls: transports, gates, and the local model's servers."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -132,14 +132,26 @@ def _shared(
 
 
 def rows_at_once(setup: Setup, accounts: Mapping[str, Account]) -> Callable[[], int]:
-    """How many rows may be under way at any moment: as many as the primaries' accounts let in.
+    """How many rows may be under way at any moment: as many as the accounts let in where rows begin.
 
     Where that many are yet to be found out, there are more by those that wait for their commit: else the gate
     would never be full, and nobody would learn that more may pass.
     """
+    switch = setup.job.use_fallback_model
+    begins = (0,) if switch is None else (1,) if switch.is_constant else (0, 1)
     revisions = (*setup.job.task.revisions, *setup.job.variants)
-    primaries = {revision.models[0].model.provider for revision in revisions}
-    gates = [accounts[name].gate for name in primaries]
+    chosen = [one.models[at] for one in revisions for at in begins if at < len(one.models)]
+    first = {choice.model.provider for choice in chosen} or set(accounts)
+    return _let_in_by(accounts[name].gate for name in first)
+
+
+def rows_at_once_anywhere(accounts: Mapping[str, Account]) -> Callable[[], int]:
+    """The same while a model is down: rows may be with any account."""
+    return _let_in_by(account.gate for account in accounts.values())
+
+
+def _let_in_by(some: Iterable[Gate]) -> Callable[[], int]:
+    gates = tuple(some)
     if len(gates) == 1:  # this is asked for twice a row
         (gate,) = gates
         return lambda: gate.most_in_flight + (_UNCOMMITTED if gate.is_adaptive else 0)

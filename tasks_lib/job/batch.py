@@ -24,7 +24,7 @@ from tasks_lib.engine.money import Money, Sums
 from tasks_lib.engine.run import Engine, Prepare, utc_now
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.abilities import untold
-from tasks_lib.job.accounts import group_rows, open_accounts, rows_at_once
+from tasks_lib.job.accounts import group_rows, open_accounts, rows_at_once, rows_at_once_anywhere
 from tasks_lib.job.accuracy import accuracy_of
 from tasks_lib.job.books import Books, ChunkWatch
 from tasks_lib.job.causes import first_cause, is_all, sole_cause
@@ -255,7 +255,7 @@ class Batch:
                 self.steering.runs(fleet)
                 await fleet.run(feed)
                 self.tally.warnings.extend(fleet.warnings)
-                self.tally.outages.extend(fleet.outages)
+                self.tally.outages.extend(sorted(fleet.outages, key=lambda outage: outage.began_at))
             else:
                 await self._run_here(feed, transport, watch)
             await self.books.close()
@@ -284,7 +284,7 @@ class Batch:
             self.steering.runs(CrewHere(accounts, engine))
             draw = partial(self.suspects.drawn, feed.draw)
             try:
-                await engine.run(draw, at_once=at_once)
+                await engine.run(draw, at_once=at_once, in_outages=rows_at_once_anywhere(accounts))
             finally:
                 self.tally.outages.extend(engine.breakers.outages)
 

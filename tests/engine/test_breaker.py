@@ -283,3 +283,24 @@ async def test_a_model_that_hangs_is_left_alone_too():
     await world.run(rows=500, at_once=10)
     assert world.statuses == {"completed": 500}
     assert len({arrival.row for arrival in of(world, BIG)}) < 20
+
+
+@pytest.mark.anyio
+async def test_an_outage_is_not_as_slow_as_the_primary_was():
+    """While a model is down, as many rows are under way as the others let in."""
+    world = World(
+        BIG,
+        OTHER,
+        limits={"acme": Limits(in_flight=2), "other": Limits(in_flight=50)},
+        retries=Retries(transient=0),
+    )
+
+    async def at_first(request):
+        return await (status(503) if world.now() < 14 else says("primary"))(request)
+
+    world.model(BIG, at_first)
+    world.model(OTHER, after(1.0, says("fallback")))
+    await world.run(rows=600, at_once=2, in_outages=52)
+    assert world.statuses == {"completed": 600}
+    assert world.most_in_flight >= 50
+    assert world.ended_at < 20

@@ -154,7 +154,7 @@ class World:
         """What a model always does."""
         self._of_model[model.name] = step
 
-    async def run(self, rows, *, at_once=None, stop_at=None, cancel_at=None):
+    async def run(self, rows, *, at_once=None, in_outages=None, stop_at=None, cancel_at=None):
         """Run so many rows; at these seconds the stop is called, or everything cancelled the hard way."""
         self.began_at = anyio.current_time()
         numbers = iter(range(1, rows + 1))
@@ -185,7 +185,11 @@ class World:
             if stop_at is not None:
                 others.start_soon(self._call_stop, stop_at)
             with anyio.move_on_after(inf if cancel_at is None else cancel_at):
-                await engine.run(draw, at_once=lambda: at_once or rows)
+                await engine.run(
+                    draw,
+                    at_once=lambda: at_once or rows,
+                    in_outages=None if in_outages is None else lambda: in_outages,
+                )
             self.ended_at = self.now()
             others.cancel_scope.cancel()
         return self

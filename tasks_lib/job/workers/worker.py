@@ -24,7 +24,14 @@ from tasks_lib.domain.run import TaskRun
 from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.run import Engine
 from tasks_lib.engine.stop import Stop, Why
-from tasks_lib.job.accounts import Part, group_rows, limits_for, open_accounts, rows_at_once
+from tasks_lib.job.accounts import (
+    Part,
+    group_rows,
+    limits_for,
+    open_accounts,
+    rows_at_once,
+    rows_at_once_anywhere,
+)
 from tasks_lib.job.causes import is_all
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.kept_files import keep_of
@@ -153,7 +160,7 @@ class Worker:
                 )
                 for account in accounts.values():
                     account.gate.on_change = engine.grow
-                await engine.run(self._draw, at_once=at_once)
+                await engine.run(self._draw, at_once=at_once, in_outages=rows_at_once_anywhere(accounts))
         finally:
             under_way.close()
 
