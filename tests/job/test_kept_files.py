@@ -103,6 +103,7 @@ def test_each_answer_is_a_file_that_the_ledger_knows(
     setup = setup_of(project(tmp_path, server, output=output), workers=workers)
     summary = anyio.run(run_batch, setup)
     assert (summary.outcome, summary.completed) == (Outcome.COMPLETED, 40)
+    assert summary.files == tmp_path / "ledger.files"
     found = known(tmp_path)
     assert len({row_key for row_key, *_ in found}) == 40
     assert {uri: sha256 for _, uri, sha256, _ in found} == on_disk(tmp_path)

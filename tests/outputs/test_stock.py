@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks_lib.domain.files import FileFact
-from tasks_lib.outputs import FileStore, State, Stocked, copied, path_of, state_of
+from tasks_lib.outputs import FilesError, FileStore, State, Stocked, copied, path_of, state_of
 
 RUN = "019f3c5a-7b00-7000-8000-000000000000"
 
@@ -60,3 +60,19 @@ def test_a_ledger_leads_nowhere_else(ledger: Path, file: Stocked, uri: str) -> N
     """A ledger that came from elsewhere cannot have other files copied."""
     assert path_of(uri, ledger=ledger) is None
     assert state_of(replace(file, uri=uri), ledger=ledger) is State.MISSING
+
+
+def test_a_copy_that_cannot_be_written_is_told(ledger: Path, file: Stocked, tmp_path: Path) -> None:
+    """With its name, and without half a file."""
+    (tmp_path / "to" / "_Ada_1.csv").mkdir(parents=True)
+    with pytest.raises(FilesError, match=r"_Ada_1\.csv cannot be written"):
+        copied([file], ledger=ledger, folder=tmp_path / "to")
+    assert [path.name for path in (tmp_path / "to").iterdir()] == ["_Ada_1.csv"]
+
+
+def test_a_file_that_is_there_no_more_is_not_copied(ledger: Path, file: Stocked, tmp_path: Path) -> None:
+    """It is missing, and the others are copied all the same."""
+    gone = replace(file, uri="rowmill.files/none.csv", stem="gone")
+    found = copied([gone, file], ledger=ledger, folder=tmp_path / "to")
+    assert [state for _, state, _ in found] == [State.MISSING, State.WHOLE]
+    assert [path.name for path in (tmp_path / "to").iterdir()] == ["_Ada_1.csv"]

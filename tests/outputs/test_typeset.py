@@ -174,3 +174,21 @@ def test_other_alphabets_need_no_font_of_the_machines() -> None:
 def test_any_text_is_set(text: str) -> None:
     """Whatever comes, there is a page, and nothing breaks."""
     assert typeset(text, title=text).content.startswith(b"%PDF-")
+
+
+def test_a_picture_is_named_and_not_fetched() -> None:
+    """What a Markdown picture shows is said in words, and its address is asked for by nobody."""
+    pages = typeset(
+        "See ![a red kite](https://example.com/kite.png) and ![](https://e.com/x.png).", title="t"
+    )
+    assert "See a red kite and image." in words_of(pages)
+
+
+def test_what_stands_deep_in_lists_keeps_its_words() -> None:
+    """Paragraphs, headings and code in the ninth list are set without its indent."""
+    lists = "".join(f"{'  ' * level}- level {level}\n" for level in range(12))
+    within = "  " * 12
+    text = f"{lists}\n{within}## a heading\n\n{within}```\n{within}some code\n{within}```\n"
+    said = words_of(typeset(text, title="t"))
+    assert all(f"level {level}" in said for level in range(12))
+    assert "a heading some code" in said
