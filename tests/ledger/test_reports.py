@@ -309,6 +309,18 @@ def test_a_dead_letter_that_another_revision_answered(ledger: Ledger) -> None:
     assert [row["job"] for row in ledger.report("dead_letters").to_pylist()] == ["b"]
 
 
+def test_a_revision_that_failed_in_a_comparison_is_a_dead_letter(ledger: Ledger) -> None:
+    """R28: that another revision answered the row in the same batch does not mend it; its own answer does."""
+    first, second = revision("v1"), revision("v2", prompt="Judge: {{text}}")
+    asked = job(task(revisions=[first, second]))
+    batch = begin(ledger, asked)
+    ledger.add([run(plan(asked=second), refused(FailureKind.REFUSED))], batch_id=batch)
+    ledger.add([run(plan(asked=first), answered())], batch_id=batch)
+    assert [row["revision_tag"] for row in ledger.report("dead_letters").to_pylist()] == ["v2"]
+    ledger.add([run(plan(asked=second), answered())], batch_id=begin(ledger, asked))
+    assert ledger.report("dead_letters").num_rows == 0
+
+
 def test_revision_traffic(ledger: Ledger) -> None:
     """Configured and observed shares stand side by side, by batch; a revision that got no row has 0."""
     versions = [revision("v1", weight=3), revision("v2", prompt="Judge: {{text}}", weight=1)]

@@ -1,11 +1,12 @@
 -- Which rows have no answer, and why?
 -- The costs are those of the run that is told: the sure one, and what would come on top of it if calls were billed
 -- whose answers never arrived.
--- A row (of a job, by its key) whose latest run failed, unless the same question was answered at another time.
+-- A row (of a job, by its key) that failed in the latest batch that ran it, unless the same question was answered at
+-- another time. Where revisions were compared, each one with which the row failed is told.
 -- `set variable since = '2026-11-01'` leaves out rows that failed before.
 create or replace view dead_letters as
 with failed as (
-    select r.id, r.identity, b.job, r.task_id, r.row_key, r.created_at
+    select r.id, r.batch_id, r.identity, b.job, r.task_id, r.row_key, r.created_at
     from task_runs r
     join batches b on b.id = r.batch_id
     where r.status = 'failed'
@@ -23,7 +24,7 @@ latest as (
         b.job,
         r.task_id,
         r.row_key,
-        arg_max(r.id, r.rowid) as id  -- the last one added: clocks are set back
+        arg_max(r.batch_id, r.rowid) as batch_id  -- of the run added last: clocks are set back
     from task_runs r
     join batches b on b.id = r.batch_id
     where r.status <> 'cancelled'
@@ -45,7 +46,10 @@ select
     r.modified_at              as failed_at,
     r.id                       as task_run_id
 from failed
-join latest on latest.id = failed.id
+join latest
+    on latest.batch_id = failed.batch_id
+   and latest.task_id = failed.task_id
+   and latest.row_key = failed.row_key
 join task_runs r on r.id = failed.id
 left join tasks on tasks.id = failed.task_id
 where failed.identity not in (select identity from answered);
