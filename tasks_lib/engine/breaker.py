@@ -44,9 +44,12 @@ class State(Enum):
 
 
 class Entry(NamedTuple):
-    """A call that is to be made; each is told from the others by what it is, and not by what it holds."""
+    """A call that is to be made; a probe is told from others by what it is, not by what it holds."""
 
     is_probe: bool
+
+
+PLAIN: Final = Entry(is_probe=False)
 
 
 class Breaker:
@@ -97,7 +100,7 @@ class Breaker:
         What is entered ends with `ended`, or with `give_back` if no call was made.
         """
         if self.cause is None:
-            return Entry(is_probe=False)
+            return PLAIN
         if self._probe is not None or now < self._probe_at:
             return None
         self._probe = Entry(is_probe=True)
@@ -105,7 +108,7 @@ class Breaker:
 
     def insist(self, now: float) -> Entry:
         """A call by who has no other model."""
-        return self.enter(now) or Entry(is_probe=False)
+        return self.enter(now) or PLAIN
 
     def shuts_out(self, entry: Entry) -> bool:
         """Whether it opened since somebody entered, who then goes to another model if there is one."""
@@ -120,6 +123,9 @@ class Breaker:
         self, entry: Entry, failure: Failure | None, *, began: float, now: float, closed_for: float = 0.0
     ) -> None:
         """A call came to its end; the provider has closed the account for so many seconds."""
+        if failure is None and self.cause is None:  # as most calls are
+            self._answered(began, now)
+            return
         kind = None if failure is None else failure.kind
         if failure is None or not (kind in _DOWN or kind is FailureKind.RATE_LIMITED):
             if kind is FailureKind.CANCELLED:

@@ -12,7 +12,7 @@ from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.run import Attempt
 from tasks_lib.domain.task import Model
-from tasks_lib.engine.breaker import Breaker, Entry, State
+from tasks_lib.engine.breaker import PLAIN, Breaker, Entry, State
 
 _MOST_OUTAGES = 100  # of a model that are remembered each for itself
 
@@ -63,6 +63,8 @@ class ModelWatch:
 
     def enter(self, plan: Plan, position: int, *, closed_for: float) -> Entry | None:
         """Leave to wait for a call; None: the plan is to go to its next model."""
+        if self.breaker.cause is None and not closed_for:  # as it mostly is
+            return PLAIN
         now = self._clock()
         if not may_leave(plan, position):
             return self.breaker.insist(now)
@@ -83,8 +85,10 @@ class ModelWatch:
 
     def ended(self, entry: Entry, failure: Failure | None, *, began: float, closed_for: float) -> None:
         """A call came to its end."""
+        was = self.breaker.cause
         self.breaker.ended(entry, failure, began=began, now=self._clock(), closed_for=closed_for)
-        self._note()
+        if was is not self.breaker.cause:
+            self._note()
 
     @contextmanager
     def cuts_short(self, entry: Entry, plan: Plan, position: int) -> Iterator[None]:
