@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test check crash verdict bench lock docs clean
+.PHONY: install demo test check aimock schemas crash verdict bench lock clean
 
 install: $(INSTALLED)  ## a .venv with the command rowmill in it
 
@@ -30,6 +30,13 @@ check: install  ## style, types, and the arrows between the rooms
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+aimock: install  ## an outside server, from npm, that speaks every API; a minute, with node 20
+	npm install --prefix tests/aimock --no-package-lock --no-audit --no-fund --ignore-scripts --silent
+	$(BIN)/python -m pytest -m aimock
+
+schemas: install  ## the official JSON Schema Test Suite, which comes with jsonschema's sources, judges our judging
+	$(BIN)/python -m pytest -m schemas
 
 crash: install  ## what happens to machines: poisoned rows, full disks, sleep, a hundred kills; ten minutes
 	$(BIN)/python -m pytest -m crash
