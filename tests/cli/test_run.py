@@ -100,7 +100,7 @@ def test_force_asks_again(project: Project) -> None:
 
 
 def test_a_key_is_never_told(project: Project) -> None:
-    """The key is in no output, in no file and in no ledger, even when the provider refuses it."""
+    """R01: the key is in no output, in no file and in no ledger, even when the provider refuses it."""
     project.provider(auth="another")
     done = project.here("run", project.job)
     assert done.code == 4

@@ -149,7 +149,7 @@ def test_what_may_have_been_billed_stands_apart_from_what_was():
 
 
 def test_a_cost_without_even_an_estimate_leaves_the_sum_unknown():
-    """NULL is unknown, and never zero."""
+    """W21: NULL is unknown, and never zero."""
     data = concluded(failed("timeout", cost=None), answered(cost=Decimal("0.5"))).data
     assert (data.cost, data.possible_cost, data.cost_source) == (None, 0, "unknown")
 

@@ -124,7 +124,7 @@ def test_names_are_collected_once_in_order():
 
 
 def test_a_tasks_id_follows_from_its_name():
-    """Two tasks of one name are one task, whatever their revisions."""
+    """R04: two tasks of one name are one task, whatever their revisions."""
     assert task().id == task(revision(prompt="other")).id
     assert UUID(task().id).hex == task().id.replace("-", "")
 

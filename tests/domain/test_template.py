@@ -57,7 +57,7 @@ def test_a_missing_value_is_an_error():
 
 @given(SOURCES, SOURCES)
 def test_a_value_is_never_evaluated(source, value):
-    """Whatever a value says, with placeholders and backslashes in it, it stands in the text as it is."""
+    """R14: whatever a value says, with placeholders and backslashes in it, it stands in the text as it is."""
     template = Template.parse(source)
     mark = "\x00"
     pattern = template.render(dict.fromkeys(template.names, mark))

@@ -138,7 +138,7 @@ async def test_our_own_fault_is_not_repeated():
 
 @pytest.mark.parametrize("code", [401, 402, 403, 404])
 async def test_a_refused_account_ends_the_batch(code):
-    """One 401 and nothing is begun any more, though the record of it takes its time."""
+    """R56: one 401 and nothing is begun any more, though the record of it takes its time."""
     world = World(step=after(1, says()), recording=5)
     world.row(2, after(0.5, status(code)))
     await world.run(rows=100, at_once=3)

@@ -60,7 +60,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ledger, s
 def test_any_text_and_any_json(
     shared: tuple[Ledger, str], key: str, text: Any, value: Any, message: str, reference: str, number: int
 ) -> None:
-    """Keys, inputs, answers and messages come back as they were, NUL included."""
+    """R26, R34: keys, inputs, answers and messages come back as they were, NUL included."""
     asked = plan(key=key, number=number, text=text, reference=reference)
     task_run = run(asked, refused(message=message), answered({"value": value}))
     shown = stored(shared[0], task_run, batch=shared[1])[0]
