@@ -43,3 +43,21 @@ async def test_stories_become_pages(tmp_path: Path) -> None:
         said = " ".join(page.extract_text() for page in reader.pages)
         assert len(said.split()) > 30
     assert output.read_text().count("application/pdf") == 2
+
+
+@pytest.mark.local_model
+@pytest.mark.anyio
+async def test_stories_get_titles(tmp_path: Path) -> None:
+    """R19: without key and network each row has a line of text."""
+    ledger = tmp_path / "l.duckdb"
+    setup = load_setup(
+        ROOT / "configs" / "jobs" / "titles.yaml",
+        environment=Environment.from_os(),
+        overrides={"ledger": str(ledger), "output": str(tmp_path / "titles.csv")},
+    )
+    summary = await run_batch(setup, options=Options(limit=2))
+    assert (summary.outcome, summary.completed) == (Outcome.COMPLETED, 2)
+    with duckdb.connect(str(ledger), read_only=True) as connection:
+        titles = connection.execute("select response from results_titles").fetchall()
+    assert len(titles) == 2
+    assert all(title.strip() and "\n" not in title for (title,) in titles)
