@@ -180,7 +180,10 @@ class Engine:
         try:
             complete = plan
             if not plan.is_prepared and plan.problem is None and self._prepare is not None:
-                complete = await self._prepare(plan)
+                with self._stop.cuts_short(), self._sleeping():  # others make calls meanwhile
+                    complete = await self._prepare(plan)
+                if not complete.is_prepared:  # the stop came first
+                    return
                 # what was sent is not held until the commit: files may be large
                 plan = replace(complete, messages=plan.messages, file_refs=())
             if await self._try(complete, attempts):

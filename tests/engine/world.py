@@ -120,6 +120,7 @@ class World:
         step=None,
         recording=0.0,
         joins=True,
+        preparing=None,
         **parameters,
     ):
         self.models = models or (BIG,)
@@ -136,6 +137,7 @@ class World:
         self.step = step or says()
         self.recording = recording
         self.joins = joins
+        self.preparing = preparing
         self.stop = Stop()
         self.arrivals: list[Arrival] = []
         self.in_flight = self.most_in_flight = 0
@@ -169,7 +171,13 @@ class World:
             if same_as is not None:  # this row asks what that one asks
                 other = plan(*self.models, number=same_as, **self.asked)
                 made = replace(made, input_hash=other.input_hash, messages=other.messages)
-            return replace(made, reporting_group=self.groups.get(number), fallback_on=self.fallback_on)
+            is_prepared = self.preparing is None
+            return replace(
+                made,
+                reporting_group=self.groups.get(number),
+                fallback_on=self.fallback_on,
+                is_prepared=is_prepared,
+            )
 
         engine = Engine(
             accounts={name: self._account(name) for name in {model.provider for model in self.models}},
@@ -178,6 +186,7 @@ class World:
             stop=self.stop,
             money=self.money,
             joins=self.joins,
+            prepare=self.preparing,
             now=self.wall,
         )
         self.breakers = engine.breakers
@@ -238,7 +247,8 @@ class World:
 
     async def _answer(self, request):
         body = orjson.loads(request.content)
-        prompt = body["messages"][-1]["content"]
+        content = body["messages"][-1]["content"]
+        prompt = content if isinstance(content, str) else content[0]["text"]  # files follow the text
         row = int(re.search(r"row (\d+)", prompt)[1])
         self.arrivals.append(Arrival(self.now(), row, body["model"], prompt))
         self.in_flight += 1
