@@ -13,6 +13,7 @@ circuit_open                      yes
 rejected
 bad_row
 poisoned
+given_up
 unauthorized                                      yes
 forbidden                                         yes
 unknown_model                                     yes
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from tasks_lib.domain.remote import RemoteRun
 from tasks_lib.domain.usage import Usage
 
 
@@ -58,6 +60,7 @@ class FailureKind(Enum):
     FORBIDDEN = "forbidden"
     UNKNOWN_MODEL = "unknown_model"
     OUT_OF_CREDIT = "out_of_credit"
+    GIVEN_UP = "given_up"  # a hosted run did not end in its time; it goes on there, and can be taken up again
     CIRCUIT_OPEN = "circuit_open"  # the model is down, and was left alone; no call was made
     CANCELLED = "cancelled"  # the batch was ended while the row was under way
 
@@ -86,6 +89,7 @@ _RULES = {
     FailureKind.INVALID_OUTPUT: _Rule(Budget.CONTENT, another_model=True, ends_batch=False),
     FailureKind.REFUSED: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.LENGTH: _Rule(None, another_model=True, ends_batch=False),
+    FailureKind.GIVEN_UP: _Rule(None, another_model=False, ends_batch=False),
     FailureKind.CIRCUIT_OPEN: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.REJECTED: _Rule(None, another_model=False, ends_batch=False),
     FailureKind.BAD_ROW: _Rule(None, another_model=False, ends_batch=False),
@@ -114,6 +118,7 @@ class Failure:
     text: str | None = None  # what came back instead, cut to a readable length
     model: str | None = None  # as the provider named it
     maybe_billed: bool = False  # an answer may have been made that never arrived whole
+    remote: RemoteRun | None = None  # what a hosted task tells of its failed run
 
     @property
     def reason(self) -> str:

@@ -11,6 +11,7 @@ import jsonschema_rs
 from tasks_lib.domain.csv_columns import CsvColumn, rows_schema
 from tasks_lib.domain.files import FileFact
 from tasks_lib.domain.fingerprint import JsonValue
+from tasks_lib.domain.remote import RemoteRun
 from tasks_lib.domain.usage import Usage
 
 
@@ -62,6 +63,7 @@ class Reply:
     model: str | None = None  # as the provider named it
     http_status: int | None = None
     request_id: str | None = None
+    remote: RemoteRun | None = None  # what a hosted task tells of its run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from tasks_lib.domain.files import Attachment, FileFact, FileRef
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.labels import Carried
 from tasks_lib.domain.output import Answer, Output
+from tasks_lib.domain.remote import Remote
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import ModelChoice, Revision
 
@@ -56,6 +57,7 @@ class Plan:
     carried: Carried | None = None
     credits_per_dollar: Decimal | None = None  # None: no credits are reckoned
     stored: Stored | None = None  # no call will be made
+    remote: Remote | None = None  # a hosted run that an earlier batch began, to be taken up
     file_refs: tuple[FileRef, ...] = ()  # to be read before the first call
     is_prepared: bool = True  # False: processors or files come first, and the messages after them
     processed: Mapping[str, JsonValue] = field(default_factory=dict)  # placeholder -> what a processor made

@@ -24,6 +24,8 @@ class Call:
     position: int  # in plan.models: 0 is the primary
     wait: float = 0.0
     correction: str | None = None  # what was wrong with the last answer
+    remote_id: str | None = None  # of a hosted run to be taken up, in place of a new one
+    lost: bool = False  # a hosted run may have been begun for this row, whose id was lost: look for it first
 
 
 def next_call(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
@@ -31,6 +33,12 @@ def next_call(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
     if plan.problem is not None:
         return None
     if not attempts:
+        if plan.remote is not None:
+            return Call(
+                position=plan.remote.position,
+                remote_id=plan.remote.remote_id,
+                lost=plan.remote.remote_id is None,
+            )
         return Call(position=plan.begin_at)
     last = attempts[-1]
     failure = last.failure
@@ -51,10 +59,17 @@ def next_call(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
                 position=last.position,
                 wait=_wait(plan, budget=budget, spent=spent, retry_after=failure.retry_after),
                 correction=_correction(attempts, position=last.position),
+                remote_id=_unfinished(last),
+                lost=failure.maybe_billed and last.remote_id is None,
             )
     if failure.kind in plan.fallback_on and last.position + 1 < len(plan.models):
         return Call(position=last.position + 1)
     return None
+
+
+def _unfinished(last: Attempt) -> str | None:
+    """The hosted run that the last attempt lost sight of: one that nobody knows to have ended."""
+    return last.remote_id if last.remote is None or last.remote.status is None else None
 
 
 def _correction(attempts: Sequence[Attempt], *, position: int) -> str | None:

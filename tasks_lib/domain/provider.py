@@ -12,15 +12,16 @@ UNTOLD_MAX_TOKENS = 4_096  # of an answer, where an API wants a bound and the pa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds: to connect, without a byte, and in all.
+    """Seconds: to connect, without a byte, and in all; and how long a run of a hosted task may take.
 
-    All begin when a request is handed to the pool of connections, and none before: waiting for the gate is
-    nobody's fault.
+    The first three begin when a request is handed to the pool of connections, and none before: waiting for
+    the gate is nobody's fault.
     """
 
     connect: float = 10.0
     read: float | None = None  # of silence before and between bytes; None: as long as `total` allows
     total: float = 120.0
+    run: float = 3_600.0  # from its start to its end, however many requests that takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +34,23 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hosted:
+    """What the protocols for hosted tasks need to know of an account beside address and key."""
+
+    org_id: str | None = None  # Rightbrain: a UUID
+    project_id: str | None = None  # Rightbrain: a UUID
+    oauth_client_id: str | None = None  # Rightbrain: the variable's name; with a secret, in place of a key
+    oauth_client_secret: str | None = None  # Rightbrain: the variable's name
+    oauth_url: str | None = None  # Rightbrain: where tokens are had
+    edition: str = "self_hosted"  # Webagent: or `cloud`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """Where a protocol is spoken, under which limits, and the name of the variable that holds its key."""
 
     name: str
-    protocol: str  # openai, anthropic, google or local
+    protocol: str  # openai, anthropic, google or local; parallel, rightbrain or webagent for hosted tasks
     base_url: str
     key: str | None = None  # the variable's name; None: no key is sent
     limits: Limits = field(default_factory=Limits)
@@ -52,6 +65,7 @@ class Provider:
     image_response_format: str | None = None  # asks for a picture within the answer; None: nothing is asked
     model_path: Path | None = None  # of a local model's file
     free: bool = False  # its tokens cost nothing
+    hosted: Hosted | None = None  # of the protocols for hosted tasks
 
     def most_output_tokens(self, choice: ModelChoice) -> int | None:
         """The longest answer that a model may give here; None if nothing bounds it."""

@@ -12,6 +12,7 @@ from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.output import Answer
 from tasks_lib.domain.plan import Plan, Stored
 from tasks_lib.domain.pricing import Prices
+from tasks_lib.domain.remote import RemoteRun
 from tasks_lib.domain.task import Model
 from tasks_lib.domain.usage import Usage
 
@@ -41,6 +42,8 @@ class Attempt:
     prices: Prices | None = None  # None: unknown
     cost: Decimal | None = None  # dollars; None: unknown
     estimated_cost: Decimal | None = None  # dollars, if it was billed; of a call whose answer never arrived
+    remote_id: str | None = None  # of a hosted task's run
+    remote: RemoteRun | None = None  # what the hosted task tells of it
     answered_by: str | None = None  # the model as the provider names it
     http_status: int | None = None
     request_id: str | None = None

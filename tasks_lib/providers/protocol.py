@@ -7,7 +7,7 @@ from typing import Protocol
 from tasks_lib.domain.failure import Failure
 from tasks_lib.domain.labels import Carried
 from tasks_lib.domain.output import Output, Reply
-from tasks_lib.domain.plan import Message
+from tasks_lib.domain.plan import Message, Plan
 from tasks_lib.domain.task import ModelChoice
 
 
@@ -70,6 +70,21 @@ class WireProtocol(Protocol):
 
         A provider that knows such keys answers a second request with the same one from the first, unpaid.
         What is carried is left out where the provider has no field for it.
+        """
+        ...
+
+
+class RunProtocol(Protocol):
+    """A way to have a hosted task run: a row is a run there, which may take minutes."""
+
+    def run(
+        self, plan: Plan, choice: ModelChoice, *, remote_id: str | None = None, lost: bool = False
+    ) -> Exchange:
+        """The exchange that has one row run, to its end.
+
+        It yields `Accepted` with the run's id before it waits for the run's end. With `remote_id` that run is
+        taken up and none is begun. With `lost` one may have been begun for this row whose id never arrived:
+        it is looked for, by the plan's identity or reference, before another is begun.
         """
         ...
 
