@@ -20,7 +20,7 @@ _TAKEN: Final = frozenset(
     ]
 )
 PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
-_LATER: Final = ("parallel", "rightbrain", "webagent")
+UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def checked_proxy(value: str) -> str:
@@ -53,15 +53,16 @@ def _header_name(value: str) -> str:
     return value
 
 
-def _supported(value: object) -> object:
-    if value in _LATER:
-        raise PydanticCustomError(
-            "protocol",
-            "is '{protocol}', which is not supported by this version: it knows openai, anthropic, google "
-            "and local",
-            {"protocol": value},
-        )
-    return value
+def _uuid_or_variable(value: str) -> str:
+    if UUID.fullmatch(value):
+        return value.lower()
+    if VARIABLE.fullmatch(value) and not looks_like_a_secret(value):
+        return value
+    raise PydanticCustomError(
+        "uuid",
+        "must be a UUID such as 7e2c1d3a-9f40-4c5b-8a61-0d9e5b7f2c18, or the name of a variable of the "
+        "environment that holds one",
+    )
 
 
 ProxyAddress = Annotated[str, AfterValidator(checked_proxy), WithJsonSchema({"type": "string"})]
@@ -69,6 +70,12 @@ HeaderName = Annotated[
     str,
     AfterValidator(_header_name),
     WithJsonSchema({"type": "string", "pattern": f"^{_HEADER.pattern}$"}),
+]
+
+UuidOrVariable = Annotated[
+    str,
+    AfterValidator(_uuid_or_variable),
+    WithJsonSchema({"type": "string", "pattern": f"^(?:{UUID.pattern}|{VARIABLE.pattern})$"}),
 ]
 
 
@@ -85,18 +92,25 @@ class TimeoutsFile(Keys):
         default=None,
         description="Seconds for a whole call, from the moment it is let through; 120 by default",
     )
+    run: Seconds | None = Field(
+        default=None,
+        description="Seconds for a run of a hosted task, from its start to its end, however many requests "
+        "that takes; 3600 by default. A run that has not ended by then is given up: it goes on there, and "
+        "the next batch takes it up again",
+    )
 
 
 class ProviderFile(Keys):
     """An API and our account with it. What is not said is as the built-in provider of that name has it."""
 
     protocol: (
-        Annotated[Literal["openai", "anthropic", "google", "local"], BeforeValidator(_supported)] | None
+        Literal["openai", "anthropic", "google", "local", "parallel", "rightbrain", "webagent"] | None
     ) = Field(
         default=None,
         description="What is spoken there: openai (chat completions, the default), anthropic (messages; an "
         "answer has 4,096 tokens at most where parameters.max_tokens does not say), google "
-        "(generateContent), or local",
+        "(generateContent), or local; or, where a row is a run of a hosted task, parallel (Parallel's Task "
+        "API: the model is a processor), rightbrain or webagent (the model is the id of a task there)",
     )
     base_url: Address | None = Field(
         default=None,
@@ -153,6 +167,32 @@ class ProviderFile(Keys):
         default=None, description="The GGUF file of a local model, relative to this file"
     )
     free: bool | None = Field(default=None, description="Whether its tokens cost nothing")
+    org_id: UuidOrVariable | None = Field(
+        default=None,
+        description="The organisation that the tasks belong to, with protocol rightbrain: a UUID, or the "
+        "name of a variable that holds one",
+    )
+    project_id: UuidOrVariable | None = Field(
+        default=None,
+        description="The project that the tasks belong to, with protocol rightbrain: a UUID, or the name of "
+        "a variable that holds one",
+    )
+    oauth_client_id: Variable | None = Field(
+        default=None,
+        description="Name of the variable that holds the id of an OAuth client, with protocol rightbrain. "
+        "Where `key` is not set, tokens are had with it, and had anew when they end",
+    )
+    oauth_client_secret: Variable | None = Field(
+        default=None, description="Name of the variable that holds that client's secret, never the secret"
+    )
+    oauth_url: Address | None = Field(
+        default=None, description="The address at which such tokens are had, with protocol rightbrain"
+    )
+    edition: Literal["self_hosted", "cloud"] | None = Field(
+        default=None,
+        description="Which of the two is spoken with protocol webagent: self_hosted (a server of your own, "
+        "the default) or cloud",
+    )
 
 
 def _or_nothing(value: object) -> object:

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from tasks_lib.configs.beside import beside
 from tasks_lib.configs.ca_bundle import wrong_with_bundle
 from tasks_lib.configs.document import Document, parse_document, read_document
+from tasks_lib.configs.hosted import hosted_of, oauth_for
 from tasks_lib.configs.job_file import LimitsFile
 from tasks_lib.configs.paths import path_from
 from tasks_lib.configs.places import checked_url
@@ -88,18 +89,25 @@ def secret_for(provider: Provider, env: Mapping[str, str]) -> Secret | None:
             remedy = "A key has no spaces, line breaks or letters beyond ASCII."
             raise ConfigError([Problem(file=None, message=message, remedy=remedy)])
         return Secret(provider.key, value)
-    if is_loopback(provider.base_url):
+    if is_loopback(provider.base_url) or oauth_for(provider, env) is not None:
         return None
     raise ConfigError(
         [
             Problem(
                 file=None,
                 message=f"{provider.key} is not set, and provider {provider.name!r} needs it",
-                remedy=f"Set it with: export {provider.key}=…; for a server of your own, set "
-                f"{base_url_variable(provider.name)} to its address.",
+                remedy=f"Set it with: export {provider.key}=…; {_or_oauth(provider)}for a server of your "
+                f"own, set {base_url_variable(provider.name)} to its address.",
             )
         ]
     )
+
+
+def _or_oauth(provider: Provider) -> str:
+    hosted = provider.hosted
+    if hosted is None or hosted.oauth_client_id is None:
+        return ""
+    return f"or set {hosted.oauth_client_id} and {hosted.oauth_client_secret}; "
 
 
 def is_loopback(address: str) -> bool:
@@ -180,6 +188,15 @@ def _provider(name: str, merged: _Merged, *, env: Mapping[str, str], problems: l
     if file.structured_output == "tool" and protocol != "anthropic" and merged.document is not None:
         message = f"{name}.structured_output: tool is known to the protocol anthropic only, not to {protocol}"
         problems.append(merged.document.problem((name, "structured_output"), message))
+
+    def tell(key: str, wrong: str, remedy: str | None) -> None:
+        document, message = merged.document, f"{name}.{key} {wrong}"
+        problems.append(
+            Problem(file=None, message=message, remedy=remedy)
+            if document is None
+            else document.problem((name, key), message, remedy)
+        )
+
     return Provider(
         name=name,
         protocol=protocol,
@@ -190,6 +207,7 @@ def _provider(name: str, merged: _Merged, *, env: Mapping[str, str], problems: l
             connect=told.connect if told and told.connect else timeouts.connect,
             read=told.read if told and told.read else timeouts.read,
             total=told.total if told and told.total else timeouts.total,
+            run=told.run if told and told.run else timeouts.run,
         ),
         proxy=file.proxy,
         ca_bundle=_ca_bundle(name, merged, problems=problems),
@@ -201,6 +219,7 @@ def _provider(name: str, merged: _Merged, *, env: Mapping[str, str], problems: l
         image_response_format=file.image_response_format,
         model_path=merged.model_path,
         free=bool(file.free),
+        hosted=hosted_of(file, env=env, tell=tell),
     )
 
 

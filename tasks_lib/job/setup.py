@@ -8,6 +8,7 @@ from tasks_lib.configs import (
     Environment,
     PriceBook,
     check_columns,
+    check_hosted,
     load_job,
     load_prices,
     load_providers,
@@ -61,6 +62,8 @@ class Setup:
             Mistake: a variable is not set.
         """
         called = {model.provider: self.provider(model) for model in self.models}
+        for provider in called.values():
+            check_hosted(provider, self.environment.variables)
         return {name: secret_for(provider, self.environment.variables) for name, provider in called.items()}
 
     def check_columns(self, columns: Sequence[str]) -> None:

@@ -155,10 +155,9 @@ def test_a_variable_that_is_no_address_is_named() -> None:
         ("mine: {base_url: 'http://x/?a=1'}\n", ":1:18: mine.base_url must end with its path, without '?' or '#'"),
         ("mine: {base_url: 'http://u:pw@x/'}\n", ":1:18: mine.base_url must hold no user name and no password"),
         (
-            "mine: {protocol: parallel}\n",
-            ":1:18: mine.protocol is 'parallel', which is not supported by this version: it knows openai, anthropic, google and local",
+            "mine: {protocol: soap}\n",
+            ":1:18: mine.protocol must be openai, anthropic, google, local, parallel, rightbrain or webagent, not 'soap'",
         ),
-        ("mine: {protocol: soap}\n", ":1:18: mine.protocol must be openai, anthropic, google or local, not 'soap'"),
         (
             "groq: {structured_output: tool}\n",
             ":1:27: groq.structured_output: tool is known to the protocol anthropic only, not to openai",
