@@ -29,6 +29,7 @@ from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.money import Purse, Reserved, Scope, Spent
 from tasks_lib.engine.passed import Passed
 from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.engine.wakes import Wakes
 from tasks_lib.providers.protocol import Transport, WireProtocol
 from tasks_lib.providers.rates import rates_of
 
@@ -108,6 +109,7 @@ class Caller:
         self._keep = keep
         self._forecasts: dict[tuple[str, Model], Forecast] = {}
         self.breakers = Breakers(clock=clock, now=now)
+        self.wakes = Wakes()
 
     async def make(self, plan: Plan, call: Call, attempts: list[Attempt]) -> bool:
         """Have one attempt and append it; False if the stop or the end of the money came before that."""

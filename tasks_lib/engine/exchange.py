@@ -11,6 +11,7 @@ import httpx
 from tasks_lib.domain.failure import Failure
 from tasks_lib.domain.output import Reply
 from tasks_lib.engine.border import carried_by
+from tasks_lib.engine.wakes import Wake
 from tasks_lib.providers.protocol import Accepted, Exchange, Request, Response, Transport
 
 Listen = Callable[[Mapping[str, str]], None]
@@ -23,11 +24,13 @@ async def have(
     *,
     listen: Listen | None = None,
     accepted: Callable[[str], Awaitable[None]] | None = None,
+    wake: Wake | None = None,
 ) -> Reply | Failure:
     """What came of an exchange; what the network does to it is a Failure, too.
 
     `listen` hears of every response's headers before the protocol does. `accepted` makes the provider's id of
-    the work durable; the exchange goes on when it has returned.
+    the work durable; the exchange goes on when it has returned. With `wake`, a pause ends
+    early when there are news of that work.
     """
     send = carried_by(transport).send
     answered = False
@@ -44,11 +47,13 @@ async def have(
                     listen(response.headers)
                 step = exchange.send(response if response.status == 200 else _dated(response))
             elif isinstance(step, Accepted):
+                if wake is not None:
+                    wake.known_as(step.remote_id)
                 if accepted is not None:
                     await accepted(step.remote_id)
                 step = next(exchange)
             else:
-                await anyio.sleep(step.seconds)
+                await (anyio.sleep if wake is None else wake.pause)(step.seconds)
                 step = next(exchange)
     except StopIteration as end:
         outcome: Reply | Failure = end.value

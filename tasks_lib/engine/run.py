@@ -24,6 +24,7 @@ from tasks_lib.engine.attempt import Account, Caller, Keep, keep_nothing
 from tasks_lib.engine.breakers import Breakers
 from tasks_lib.engine.money import Purse
 from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.engine.wakes import Wakes
 from tasks_lib.engine.watch import RowWatch, Unwatched
 
 Draw = Callable[[], Awaitable[Plan | None]]
@@ -97,6 +98,11 @@ class Engine:
     def breakers(self) -> Breakers:
         """Which models are up, and which were not."""
         return self._caller.breakers
+
+    @property
+    def wakes(self) -> Wakes:
+        """Who waits for which hosted run."""
+        return self._caller.wakes
 
     @property
     def rows_under_way(self) -> int:
