@@ -1,7 +1,9 @@
 """The Rightbrain server over loopback: every field, error and misbehaviour that a client has to live with."""
 
 import base64
+import json
 import re
+import socket
 import threading
 import time
 import uuid
@@ -285,6 +287,21 @@ def test_queries_that_do_not_validate(web, server):
     assert (nonsense.status_code, nonsense.json()["detail"][0]["type"]) == (422, "json_invalid")
 
 
+def test_bodies_in_chunks_and_no_http(web, server):
+    """A body may come in chunks and be large; bytes that are no HTTP are refused."""
+    told = {"task_input": {"row_id": "big", "text": "x" * 3_000_000}}
+    whole = json.dumps(told).encode()
+    pieces = (whole[at : at + 70_000] for at in range(0, len(whole), 70_000))
+    url = f"{server.base_url()}{server.task_path('Demo json')}/run"
+    answer = web.post(url, content=pieces, headers=KEY)
+    assert answer.json()["response"]["row_id"] == "big"
+    assert answer.json()["input_tokens"] > 700_000
+    address = httpx.URL(server.url)
+    with socket.create_connection((address.host, address.port), timeout=10) as wire:
+        wire.sendall(b"nonsense\r\n\r\n")
+        assert wire.recv(4_096).startswith(b"HTTP/1.1 400")
+
+
 def test_what_the_application_refuses(web, server):
     """Missing placeholders, a disabled task and a fallback that is not there are 422 with a stable reason."""
     missing = run(web, server, body={"task_input": {"row_id": "1"}}).json()["detail"]
@@ -362,7 +379,7 @@ def test_limits(web, server):
 
 
 def test_plain_tokens(web, server):
-    """Without a token nobody is let in, nor with another key than the one told; a task's own opens that task."""
+    """Without a token nobody is let in, nor with another key than the one told; a task's own opens it."""
     assert run(web, server, headers={}).json()["error"]["code"] == 401
     assert run(web, server, key="secret").status_code == 401
     assert run(web, server, headers={"Authorization": "Bearer secret"}, key="secret").status_code == 200
