@@ -80,7 +80,7 @@ def is_of(value, kinds):
     if Decimal in kinds:
         return isinstance(value, str) and CREDITS.match(value) is not None
     if datetime in kinds:
-        return datetime.fromisoformat(value) is not None
+        return datetime.fromisoformat(value).tzinfo is None
     return type(value) in kinds
 
 
@@ -605,6 +605,18 @@ def test_the_most_at_once(web, server):
     stats = server.stats()
     assert (stats["inflight_max"], stats["runs_max"], stats["calls_max"]) == (4, 4, 4)
     assert (stats["inflight"], stats["runs_now"]) == (0, 0)
+
+
+def test_whom_misfortune_befalls(web, server):
+    """Faults and misfortunes can be kept to some markers and to their first attempts."""
+    settings = {"only": "^bad", "first": 1, "is_error": 1}
+    told = [run(web, server, row, **settings).json()["is_error"] for row in ("bad-1", "good", "bad-1")]
+    assert told == [True, False, False]
+    with pytest.raises(httpx.TransportError):
+        run(web, server, "bad-2", only="^bad", first=1, e_reset_late=1)
+    again = [run(web, server, row, only="^bad", first=1, e_reset_late=1) for row in ("good", "bad-2")]
+    assert [answer.status_code for answer in again] == [200, 200]
+    assert server.rows()["bad-2"] == (2, 2, 1)
 
 
 def test_settings(web, server):

@@ -371,6 +371,13 @@ def test_other_misbehaviour(web, server):
     assert web.get(f"{server.base_url()}/api/runs/1").status_code == 500
 
 
+def test_whom_misfortune_befalls(web, server):
+    """Crashes, too, can be kept to some markers and to their first attempts."""
+    settings = {"only": "^bad", "first": 1, "crash": 1}
+    answers = [run(web, server, row, **settings).status_code for row in ("bad", "good", "bad")]
+    assert answers == [500, 200, 200]
+
+
 def test_counts(web, server):
     """Calls are counted by endpoint, markers as a setting says, and never a run twice."""
     run(web, server, "1", marker=r"price\. (\S+)")

@@ -57,7 +57,7 @@ async def worked(prompt: str, schema: Any, attempt: Attempt, customer: Customer[
 
 
 def _befalls(customer: Customer[Settings], attempt: Attempt, what: str, probability: float) -> bool:
-    return customer.chance.fraction(what, attempt.marker, attempt.number) < probability
+    return customer.befalls(what, attempt.marker, attempt.number, probability)
 
 
 def _result(schema: Any, attempt: Attempt) -> str:
