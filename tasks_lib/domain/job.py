@@ -69,9 +69,7 @@ class Webhook:
     """Who is told when something ends, and of what."""
 
     url: str
-    secret: str | None = (
-        None  # the variable that holds the signing secret; None: notices are not signed
-    )
+    secret: str | None = None  # the variable that holds the signing secret; None: notices are not signed
     events: frozenset[str] = frozenset({"batch.ended"})  # and task_run.ended
 
 

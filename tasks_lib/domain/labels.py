@@ -16,9 +16,7 @@ LONGEST_METADATA = 512  # characters of a metadata value
 class Carried:
     """What is told to a provider about a call beside the call itself, where it has a field for it."""
 
-    user: str | None = (
-        None  # to whom misuse may be traced; best a number of ours
-    )
+    user: str | None = None  # to whom misuse may be traced; best a number of ours
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -132,6 +132,18 @@ def test_events_of_a_group(sdk):
     assert [event.event_id for event in ends] == [str(number) for number in range(1, 21)]
 
 
+def test_a_group_is_done_when_none_is_active(sdk, server):
+    """However its runs leave off, a group tells it once, and one that needs an action keeps no stream open."""
+    client = sdk(fail=0.25, cancel=0.25, action=0.25, lat=5)
+    group_id, added = filled(client, range(40))
+    ends = [event.run for event in client.task_group.events(group_id) if isinstance(event, TaskRunEvent)]
+    assert sorted(run.run_id for run in ends) == sorted(added.run_ids)
+    assert {run.status for run in ends} == {"completed", "failed", "cancelled", "action_required"}
+    status = client.task_group.retrieve(group_id).status
+    assert not status.is_active
+    assert server.stats()["inflight"] == status.task_run_status_counts["action_required"]
+
+
 def test_a_stream_that_outlives_its_time(sdk):
     """A group's stream ends after its timeout though runs are active, with comments until then."""
     client = sdk(never=1, ping_ms=20)
