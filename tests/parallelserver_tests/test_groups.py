@@ -133,7 +133,7 @@ def test_events_of_a_group(sdk):
 
 
 def test_a_group_is_done_when_none_is_active(sdk, server):
-    """However its runs leave off, a group tells it once, and one that needs an action keeps no stream open."""
+    """However its runs leave off, a group tells it once; one that needs an action keeps no stream open."""
     client = sdk(fail=0.25, cancel=0.25, action=0.25, lat=5)
     group_id, added = filled(client, range(40))
     ends = [event.run for event in client.task_group.events(group_id) if isinstance(event, TaskRunEvent)]
