@@ -23,7 +23,7 @@ demo: install  ## a real model answers rows of a real file, on this machine alon
 	$(BIN)/rowmill report cost_by_reporting_group --job configs/jobs/demo.yaml
 
 test: install  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 check: install  ## style, types, and the arrows between the rooms
 	$(BIN)/ruff format --check .

@@ -126,9 +126,7 @@ async def run_batch(
                 summary = await batch.run(stretches.fetch, rows=runs, transport=transport)
                 if not summary.outcome.is_whole:
                     return summary
-                return await to_thread.run_sync(
-                    partial(_finished, summary, setup, source, ledger, options)
-                )
+                return await to_thread.run_sync(partial(_finished, summary, setup, source, ledger, options))
 
 
 def _finished(

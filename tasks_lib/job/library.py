@@ -408,9 +408,7 @@ def _setup(
         ledger=IN_MEMORY if ledger is None else Path(ledger),
         seed=loaded.name,
     )
-    return setup_of(
-        job, near=path, environment=environment or Environment.from_os(), processors=processors
-    )
+    return setup_of(job, near=path, environment=environment or Environment.from_os(), processors=processors)
 
 
 def _assignment(task: Task, *, pinned: Template | None, compare: Sequence[str]) -> Assignment:

@@ -260,7 +260,8 @@ def _plain(amount: Decimal) -> str:
 def record_schema() -> dict[str, Any]:
     """The JSON Schema of a record as JSON."""
     schema = TaskRunRecord.model_json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A rowmill task run"}
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, **schema, "title": "A rowmill task run"}
 
 
 def record_schema_text() -> str:

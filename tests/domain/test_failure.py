@@ -11,7 +11,7 @@ TABLE = {line.split()[0]: line for line in LINES if line}
 ANOTHER_MODEL, ENDS_BATCH = (HEAD.index(title) + len("kind  ") for title in ("another", "ends"))
 
 
-@pytest.mark.parametrize("kind", set(FailureKind) - {FailureKind.CANCELLED})
+@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind is not FailureKind.CANCELLED])
 def test_the_rules_are_those_of_the_table(kind):
     """What the module's docstring says of a kind is what its rule does."""
     line = TABLE[kind.value]

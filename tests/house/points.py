@@ -148,9 +148,9 @@ _HEAD: Final = """\
 
 Two pages of Rightbrain (R: "Run Task", "Fetch a Task Run") and one of Webagent (W: "Run Task") say what a
 caller of a hosted task may ask and is told. rowmill does it by itself, for every row. A test that proves a
-point names it in its first line, such as `R08: ...`; this table counts them. `python -m tests.house.points` writes
-it, and a test keeps it fresh. Names follow the pages; where they leave something open, the tests say what was
-decided.
+point names it in its first line, such as `R08: ...`; this table counts them, `python -m tests.house.points`
+writes it, and a test keeps it fresh. Names follow the pages; where they leave something open, the tests say
+what was decided.
 
 | point | what | tests | in |
 |---|---|---:|---|

@@ -20,6 +20,11 @@ class Customer(Generic[Own]):
     account: Account
     chance: Chance
 
+    def befalls(self, what: str, marker: str, attempt: int, probability: float) -> bool:
+        """Whether a misfortune of this probability befalls an attempt."""
+        is_meant = self.told.own.include(marker, attempt)
+        return is_meant and self.chance.fraction(what, marker, attempt) < probability
+
 
 class Control(Generic[Own]):
     """The settings and counts of a server; what is in flight at a reset goes on counting in the old ones."""

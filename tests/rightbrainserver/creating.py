@@ -99,7 +99,8 @@ async def _answered(
         outcome, wait = limited
         return Made(outcome, _waiting(customer, row, refuse(429), wait))
     faults, draw = customer.told.faults, customer.account.draw
-    fault = draw.fault(marker, row.received)
+    is_meant = customer.told.own.include(marker, row.received)
+    fault = draw.fault(marker, row.received) if is_meant else None
     seconds = draw.latency(marker, row.received)
     if fault == "e_reset":
         return Made(fault, Reply(CUT, b"", ending="cut"))

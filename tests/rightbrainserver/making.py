@@ -94,11 +94,11 @@ def made(
 
 
 def _luck(asked: Asked, attempt: Attempt, customer: Customer[Settings]) -> _Luck:
-    own, chance = customer.told.own, customer.chance
-    is_error = chance.fraction("is_error", attempt.marker, attempt.number) < own.is_error
+    own, marker, number = customer.told.own, attempt.marker, attempt.number
+    is_error = customer.befalls("is_error", marker, number, own.is_error)
     if asked.by_hand:
         return _Luck(reason=None, is_error=is_error, used_fallback=True)
-    if chance.fraction("primary", attempt.marker, attempt.number) >= own.primary_fails:
+    if not customer.befalls("primary", marker, number, own.primary_fails):
         return _Luck(reason=None, is_error=is_error, used_fallback=False)
     has_fallback = asked.revision.fallback_llm_model_id is not None
     reason = "rate_limit: the primary model is overloaded"
@@ -135,7 +135,7 @@ def _response(
             return "" if is_bad else f"row {row}", asked.files
         case "csv" if own.csv_as == "text":
             return produced.csv(row), asked.files
-    spoiled = is_bad or customer.chance.fraction("file", attempt.marker, attempt.number) < own.bad_file
+    spoiled = is_bad or customer.befalls("file", attempt.marker, attempt.number, own.bad_file)
     file = produced.produced(task.output_modality, row, spoiled=spoiled)
     told = file.told(base)
     response = {

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from tests.llmserver.faults import Settings as Faults
-from tests.rightbrainserver.told import Told, probability, setting
+from tests.rightbrainserver.told import Told, Whom, probability, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Whom):
     """What only a Rightbrain server can be told."""
 
     key: str = setting("", "the plain bearer token that is expected; nothing takes any")

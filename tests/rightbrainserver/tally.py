@@ -8,12 +8,13 @@ from tests.llmserver.counts import Counts, Row
 class TaskCounts(Counts):
     """The counts of `tests.llmserver`, in which billed means started: one run more exists there."""
 
-    __slots__ = ("calls", "calls_max", "calls_now", "credits", "refused_calls", "runs_max", "runs_now")
+    __slots__ = ("calls", "calls_max", "calls_now", "ended", "refused_calls", "runs_max", "runs_now")
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: Counter[str] = Counter()
         self.refused_calls: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
         self.calls_now = 0
         self.calls_max = 0
         self.runs_now = 0
@@ -41,6 +42,7 @@ class TaskCounts(Counts):
     def end(self, outcome: str, *, tokens_in: int = 0, tokens_out: int = 0) -> None:
         """A run has ended, one way or another."""
         self.runs_now -= 1
+        self.ended[outcome] += 1
         spent = self.tokens.setdefault(outcome, [0, 0])
         spent[0] += tokens_in
         spent[1] += tokens_out
@@ -51,6 +53,7 @@ class TaskCounts(Counts):
             **super().report(),
             "started": self.billed,
             "started_more_than_once": sum(row.billed > 1 for row in self.rows.values()),
+            "runs_ended": dict(self.ended),
             "runs_now": self.runs_now,
             "runs_max": self.runs_max,
             "calls": dict(self.calls),

@@ -3,9 +3,10 @@
 import hashlib
 import math
 import random
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from tests.llmserver.faults import Settings as Faults
 from tests.llmserver.faults import meanings
@@ -22,15 +23,6 @@ FAULTS: Final = frozenset(
 _Value = TypeVar("_Value", int, float, str)
 
 
-class OwnSettings(Protocol):
-    """A dataclass of settings, each made with `setting`."""
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-
-Own = TypeVar("Own", bound=OwnSettings)
-
-
 def setting(default: _Value, meaning: str, *, among: str = "", most: float = math.inf) -> _Value:
     """A setting of a server's own: one of the words among, parted by spaces, or a number from 0 to most."""
     told = {"meaning": meaning + (f": {among}" if among else ""), "among": among.split(), "most": most}
@@ -41,6 +33,23 @@ def setting(default: _Value, meaning: str, *, among: str = "", most: float = mat
 def probability(meaning: str) -> float:
     """A setting between 0 and 1 that is 0 unless told otherwise."""
     return setting(0.0, meaning, most=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whom:
+    """Whom misfortune befalls, be it a fault or a server's own; limits hold for everybody."""
+
+    only: str = setting("", "regular expression of the markers that anything befalls; nothing: all")
+    first: int = setting(0, "attempts of a marker that anything befalls; 0: all")
+
+    def include(self, marker: str, attempt: int) -> bool:
+        """Whether this attempt is among them."""
+        if self.first and attempt > self.first:
+            return False
+        return not self.only or re.search(self.only, marker) is not None
+
+
+Own = TypeVar("Own", bound=Whom)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +73,7 @@ class Told(Generic[Own]):
         strange = rest.keys() - FAULTS
         if strange:
             raise ValueError(f"there is no setting {min(strange)!r}")
-        return Told(faults=self.faults.changed(rest), own=replace(self.own, **made))
+        return Told(faults=self.faults.changed(rest), own=replace(self.own, **made))  # type: ignore[arg-type]  # each was made by its own field's type
 
     def listed(self) -> dict[str, object]:
         """Every setting that counts, by name."""

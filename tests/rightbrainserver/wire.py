@@ -59,7 +59,8 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, a
     except ConnectionError:
         return
     except NotHttp as wrong:
-        writer.write(head(400, 0, more="Connection: close\r\n", kind=f"text/plain; why={wrong}"))
+        text = str(wrong).encode()
+        writer.write(head(400, len(text), more="Connection: close\r\n", kind="text/plain") + text)
     finally:
         writer.close()
 

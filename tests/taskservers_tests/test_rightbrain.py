@@ -1,7 +1,9 @@
 """The Rightbrain server over loopback: every field, error and misbehaviour that a client has to live with."""
 
 import base64
+import json
 import re
+import socket
 import threading
 import time
 import uuid
@@ -78,7 +80,7 @@ def is_of(value, kinds):
     if Decimal in kinds:
         return isinstance(value, str) and CREDITS.match(value) is not None
     if datetime in kinds:
-        return datetime.fromisoformat(value) is not None
+        return datetime.fromisoformat(value).tzinfo is None
     return type(value) in kinds
 
 
@@ -285,6 +287,21 @@ def test_queries_that_do_not_validate(web, server):
     assert (nonsense.status_code, nonsense.json()["detail"][0]["type"]) == (422, "json_invalid")
 
 
+def test_bodies_in_chunks_and_no_http(web, server):
+    """A body may come in chunks and be large; bytes that are no HTTP are refused."""
+    told = {"task_input": {"row_id": "big", "text": "x" * 3_000_000}}
+    whole = json.dumps(told).encode()
+    pieces = (whole[at : at + 70_000] for at in range(0, len(whole), 70_000))
+    url = f"{server.base_url()}{server.task_path('Demo json')}/run"
+    answer = web.post(url, content=pieces, headers=KEY)
+    assert answer.json()["response"]["row_id"] == "big"
+    assert answer.json()["input_tokens"] > 700_000
+    address = httpx.URL(server.url)
+    with socket.create_connection((address.host, address.port), timeout=10) as wire:
+        wire.sendall(b"nonsense\r\n\r\n")
+        assert wire.recv(4_096).startswith(b"HTTP/1.1 400")
+
+
 def test_what_the_application_refuses(web, server):
     """Missing placeholders, a disabled task and a fallback that is not there are 422 with a stable reason."""
     missing = run(web, server, body={"task_input": {"row_id": "1"}}).json()["detail"]
@@ -362,7 +379,7 @@ def test_limits(web, server):
 
 
 def test_plain_tokens(web, server):
-    """Without a token nobody is let in, nor with another key than the one told; a task's own opens that task."""
+    """Without a token nobody is let in, nor with another key than the one told; a task's own opens it."""
     assert run(web, server, headers={}).json()["error"]["code"] == 401
     assert run(web, server, key="secret").status_code == 401
     assert run(web, server, headers={"Authorization": "Bearer secret"}, key="secret").status_code == 200
@@ -588,6 +605,18 @@ def test_the_most_at_once(web, server):
     stats = server.stats()
     assert (stats["inflight_max"], stats["runs_max"], stats["calls_max"]) == (4, 4, 4)
     assert (stats["inflight"], stats["runs_now"]) == (0, 0)
+
+
+def test_whom_misfortune_befalls(web, server):
+    """Faults and misfortunes can be kept to some markers and to their first attempts."""
+    settings = {"only": "^bad", "first": 1, "is_error": 1}
+    told = [run(web, server, row, **settings).json()["is_error"] for row in ("bad-1", "good", "bad-1")]
+    assert told == [True, False, False]
+    with pytest.raises(httpx.TransportError):
+        run(web, server, "bad-2", only="^bad", first=1, e_reset_late=1)
+    again = [run(web, server, row, only="^bad", first=1, e_reset_late=1) for row in ("good", "bad-2")]
+    assert [answer.status_code for answer in again] == [200, 200]
+    assert server.rows()["bad-2"] == (2, 2, 1)
 
 
 def test_settings(web, server):

@@ -1,0 +1,1 @@
+"""Our server of Parallel's Task API, judged by Parallel's own SDK."""
