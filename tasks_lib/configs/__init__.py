@@ -1,7 +1,7 @@
 """YAML and environment as the domain's nouns, with errors that say where, what, and what to do."""
 
 from tasks_lib.configs.environment import Environment
-from tasks_lib.configs.hosted import HOSTED_PROTOCOLS, check_hosted, oauth_for
+from tasks_lib.configs.hosted import check_hosted, oauth_for
 from tasks_lib.configs.jobs import check_columns, load_job
 from tasks_lib.configs.limits import limits_given
 from tasks_lib.configs.prices import PriceBook, load_prices
@@ -13,7 +13,6 @@ from tasks_lib.configs.schemas import job_schema, prices_schema, providers_schem
 from tasks_lib.configs.tasks import load_task
 
 __all__ = [
-    "HOSTED_PROTOCOLS",
     "ConfigError",
     "ConfigWarning",
     "Environment",

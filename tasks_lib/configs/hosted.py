@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tasks_lib.configs.problems import ConfigError, Problem
-from tasks_lib.configs.provider_file import UUID, ProviderFile
+from tasks_lib.configs.provider_file import ProviderFile
+from tasks_lib.domain.hosted_tasks import HOSTED_PROTOCOLS, is_uuid
 from tasks_lib.domain.provider import Hosted, Provider, Secret
-
-HOSTED_PROTOCOLS: Final = frozenset({"parallel", "rightbrain", "webagent"})
 
 _OAUTH: Final = ("oauth_client_id", "oauth_client_secret", "oauth_url")
 _IDS: Final = ("org_id", "project_id")
@@ -62,7 +61,7 @@ def check_hosted(provider: Provider, env: Mapping[str, str]) -> None:
     problems = [
         _unresolved(provider, key, value, env)
         for key, value in (("org_id", hosted.org_id), ("project_id", hosted.project_id))
-        if value is not None and not UUID.fullmatch(value)
+        if value is not None and not is_uuid(value)
     ]
     if problems:
         raise ConfigError(problems)
@@ -96,10 +95,10 @@ def oauth_for(provider: Provider, env: Mapping[str, str]) -> tuple[Secret, Secre
 
 
 def _id(told: str | None, env: Mapping[str, str]) -> str | None:
-    if told is None or UUID.fullmatch(told):
+    if told is None or is_uuid(told):
         return told
     value = env.get(told, "").strip()
-    return value.lower() if UUID.fullmatch(value) else told
+    return value.lower() if is_uuid(value) else told
 
 
 def _unresolved(provider: Provider, key: str, variable: str, env: Mapping[str, str]) -> Problem:

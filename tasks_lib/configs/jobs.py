@@ -1,7 +1,7 @@
 """A job file, and the task file it names, as a job."""
 
 import codecs
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -25,8 +25,8 @@ from tasks_lib.configs.overrides import overridden
 from tasks_lib.configs.paths import path_from, shown
 from tasks_lib.configs.pins import assignment_of, assignment_problems, revisions_used
 from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, nearest, quoted
-from tasks_lib.configs.providers import limits_of, provider_names
-from tasks_lib.configs.tasks import TaskDocument, read_task
+from tasks_lib.configs.providers import limits_of, provider_files
+from tasks_lib.configs.tasks import Providers, TaskDocument, read_task
 from tasks_lib.configs.validation import name_of, validated
 from tasks_lib.domain.job import Destination, Job, Source, Webhook
 from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, MOST_METADATA, Labels
@@ -90,7 +90,7 @@ def _read_job(
     _refuse_a_task(document)
     problems: list[Problem] = []
     file = _gathered(problems, lambda: validated(document, JobFile))
-    providers = _gathered(problems, lambda: provider_names(path, overrides))
+    providers = _gathered(problems, lambda: provider_files(path, overrides))
     task = _gathered(problems, lambda: _task(document, providers))
     if file is not None:
         problems.extend(_job_problems(document, file, task, missing_source=missing_source))
@@ -125,7 +125,7 @@ def _gathered(problems: list[Problem], read: Callable[[], _Read]) -> _Read | Non
         return None
 
 
-def _task(document: Document, providers: Collection[str] | None) -> TaskDocument | None:
+def _task(document: Document, providers: Providers | None) -> TaskDocument | None:
     told = document.value.get("task") if isinstance(document.value, dict) else None
     if not isinstance(told, str) or not told:
         return None  # which the job's own check tells

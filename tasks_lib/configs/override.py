@@ -1,6 +1,6 @@
 """What a job changes in its task for all rows, and what its rows change for themselves."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from tasks_lib.configs.document import Document, Trail
@@ -8,7 +8,7 @@ from tasks_lib.configs.fields import Column
 from tasks_lib.configs.job_file import JobFile
 from tasks_lib.configs.outputs import schema_told
 from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, quoted
-from tasks_lib.configs.tasks import model_problems
+from tasks_lib.configs.tasks import Providers, model_problems
 from tasks_lib.domain.overrides import (
     SHORTEST_PROMPT,
     Change,
@@ -41,7 +41,7 @@ def row_overrides_of(file: JobFile) -> RowOverrides:
     schema = told.json_schema
     return RowOverrides(
         least_prompt=SHORTEST_PROMPT if told.prompt is not None else 0,
-        model=_of_rows(told.model),
+        model=_model_of_rows(told.model),
         provider=_of_rows(told.provider),
         response_format=_of_rows(told.response_format),
         json_schema=str(schema["column"]) if _is_column(schema) and isinstance(schema, dict) else None,
@@ -49,7 +49,7 @@ def row_overrides_of(file: JobFile) -> RowOverrides:
 
 
 def override_problems(
-    document: Document, file: JobFile, task: Task | None, *, providers: Collection[str] | None
+    document: Document, file: JobFile, task: Task | None, *, providers: Providers | None
 ) -> Iterator[Problem]:
     """What is wrong with the changes."""
     if file.model is not None:
@@ -61,7 +61,10 @@ def override_problems(
         message = "'model' stands beside override.model"
         yield document.key_problem(("model",), message, "Write one of the two.")
     if isinstance(told.model, str):
-        yield from model_problems(document, (*_AT, "model"), told.model, providers=providers)
+        of_rows = not _template(told.model).is_constant
+        yield from model_problems(
+            document, (*_AT, "model"), told.model, providers=providers, name="of_rows" if of_rows else "told"
+        )
     if isinstance(told.provider, str) and providers is not None and told.provider not in providers:
         remedy = did_you_mean(told.provider, sorted(providers), plural="providers")
         yield document.problem((*_AT, "provider"), f"unknown provider {quoted(told.provider)}", remedy)
@@ -108,7 +111,7 @@ def _change(document: Document, file: JobFile, task: Task) -> Change:
     model = Model.parse(file.model) if file.model is not None else None
     if told is None:
         return Change(model=model)
-    if isinstance(told.model, str):
+    if isinstance(told.model, str) and _template(told.model).is_constant:
         model = Model.parse(told.model)
     schema = None
     try:
@@ -135,6 +138,14 @@ def _change(document: Document, file: JobFile, task: Task) -> Change:
 def _is_column(schema: object) -> bool:
     """Whether what stands in place of a schema names a column: no schema has that one key alone."""
     return isinstance(schema, dict) and list(schema) == ["column"] and isinstance(schema["column"], str)
+
+
+def _model_of_rows(told: str | Column | None) -> Template | None:
+    """A column of models, or a template such as `parallel:{{processor}}`."""
+    if not isinstance(told, str):
+        return _of_rows(told)
+    template = _template(told)
+    return None if template.is_constant else template
 
 
 def _of_rows(label: str | Column | None) -> Template | None:

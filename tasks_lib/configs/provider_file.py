@@ -11,6 +11,7 @@ from tasks_lib.configs.fields import CLOSED, Keys, Name, Seconds, Text
 from tasks_lib.configs.job_file import LimitsFile
 from tasks_lib.configs.places import VARIABLE, Address, Variable
 from tasks_lib.configs.problems import looks_like_a_secret
+from tasks_lib.domain.hosted_tasks import is_uuid
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _TAKEN: Final = frozenset(
@@ -20,7 +21,7 @@ _TAKEN: Final = frozenset(
     ]
 )
 PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
-UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID: Final = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
 def checked_proxy(value: str) -> str:
@@ -54,7 +55,7 @@ def _header_name(value: str) -> str:
 
 
 def _uuid_or_variable(value: str) -> str:
-    if UUID.fullmatch(value):
+    if is_uuid(value):
         return value.lower()
     if VARIABLE.fullmatch(value) and not looks_like_a_secret(value):
         return value
@@ -75,7 +76,7 @@ HeaderName = Annotated[
 UuidOrVariable = Annotated[
     str,
     AfterValidator(_uuid_or_variable),
-    WithJsonSchema({"type": "string", "pattern": f"^(?:{UUID.pattern}|{VARIABLE.pattern})$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^(?:{_UUID}|{VARIABLE.pattern})$"}),
 ]
 
 

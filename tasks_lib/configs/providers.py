@@ -49,13 +49,15 @@ def load_providers(
     return providers
 
 
-def provider_names(path: Path | None, overrides: Mapping[str, object] | None = None) -> tuple[str, ...]:
-    """The names of the providers that a job or task file may use, whatever the environment.
+def provider_files(
+    path: Path | None, overrides: Mapping[str, object] | None = None
+) -> Mapping[str, ProviderFile]:
+    """What is told of the providers that a job or task file may use, by name, whatever the environment.
 
     Raises:
         ConfigError: everything that is wrong with the providers file.
     """
-    return tuple(_merged(path, overrides or {}))
+    return {name: merged.file for name, merged in _merged(path, overrides or {}).items()}
 
 
 def provider_of(model: Model, providers: Mapping[str, Provider]) -> Provider:

@@ -11,7 +11,8 @@ from tasks_lib.configs.document import Document, Trail, read_document
 from tasks_lib.configs.inputs import file_input_of, processors_of, task_input_problems
 from tasks_lib.configs.outputs import output_doubts, output_told
 from tasks_lib.configs.problems import ConfigError, ConfigWarning, Problem, did_you_mean, quoted
-from tasks_lib.configs.providers import provider_names
+from tasks_lib.configs.provider_file import ProviderFile
+from tasks_lib.configs.providers import provider_files
 from tasks_lib.configs.task_file import (
     FallbackFile,
     RevisionFile,
@@ -21,10 +22,14 @@ from tasks_lib.configs.task_file import (
     output_of,
 )
 from tasks_lib.configs.validation import validated
+from tasks_lib.domain.hosted_tasks import wrong_with_name
 from tasks_lib.domain.inputs import FileMode, ProcessorStep
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.task import Model, ModelChoice, Revision, Task, fingerprint_of
 from tasks_lib.domain.template import Template
+
+Providers = Mapping[str, ProviderFile]
+"""What is told of the providers that a file may use, by name."""
 
 _OURS: Final = {  # parameters that the program itself sends, and what to write instead
     "model": "Write it beside the parameters.",
@@ -33,6 +38,9 @@ _OURS: Final = {  # parameters that the program itself sends, and what to write 
     "stream": "Answers are read whole.",
     "stream_options": "Answers are read whole.",
     "n": "One answer is asked for each row.",
+}
+_OF_HOSTED: Final[Mapping[str, frozenset[str]]] = {  # which of these a hosted task is told for itself
+    "webagent": frozenset({"model", "response_format"}),
 }
 _NOT_ASKING: Final = ("source", "ledger", "inputs")  # keys that only a job file has
 _SINGLE_BRACES: Final = re.compile(r"(?<!\{)\{\s*([^\W\d]\w*)\s*\}(?!\})")
@@ -77,16 +85,14 @@ def load_task(
     Raises:
         ConfigError: everything that is wrong with it, or with the providers file beside it.
     """
-    found = read_task(path, providers=provider_names(path), processors=processors)
+    found = read_task(path, providers=provider_files(path), processors=processors)
     if weights == "needed" and found.unweighted:
         raise ConfigError(found.unweighted)
     found.warn()
     return found.task
 
 
-def read_task(
-    path: Path, *, providers: Collection[str] | None, processors: Collection[str] = ()
-) -> TaskDocument:
+def read_task(path: Path, *, providers: Providers | None, processors: Collection[str] = ()) -> TaskDocument:
     """The task in a YAML file, which may use models of these providers; None if they are not known.
 
     Raises:
@@ -166,10 +172,12 @@ def _shape_problems(document: Document, file: TaskFile) -> Iterator[Problem]:
 
 
 def _revision_problems(
-    document: Document, base: Trail, revision: RevisionFile, *, providers: Collection[str] | None
+    document: Document, base: Trail, revision: RevisionFile, *, providers: Providers | None
 ) -> Iterator[Problem]:
     yield from model_problems(document, (*base, "model"), revision.model, providers=providers)
-    yield from _parameter_problems(document, (*base, "parameters"), revision.parameters)
+    yield from _parameter_problems(
+        document, (*base, "parameters"), revision.parameters, model=revision.model, providers=providers
+    )
     if revision.fallback_on is not None and not revision.fallback:
         yield document.key_problem(
             (*base, "fallback_on"), "fallback_on stands without fallback", "Name the models beneath fallback."
@@ -178,25 +186,52 @@ def _revision_problems(
         trail: Trail = (*base, "fallback", index)
         if isinstance(fallback, FallbackFile):
             yield from model_problems(document, (*trail, "model"), fallback.model, providers=providers)
-            yield from _parameter_problems(document, (*trail, "parameters"), fallback.parameters)
+            yield from _parameter_problems(
+                document,
+                (*trail, "parameters"),
+                fallback.parameters,
+                model=fallback.model,
+                providers=providers,
+            )
         else:
             yield from model_problems(document, trail, fallback, providers=providers)
 
 
 def model_problems(
-    document: Document, trail: Trail, name: str, *, providers: Collection[str] | None
+    document: Document,
+    trail: Trail,
+    written: str,
+    *,
+    providers: Providers | None,
+    name: Literal["told", "of_rows"] = "told",
 ) -> Iterator[Problem]:
-    """That a model's provider is unknown."""
-    provider = Model.parse(name).provider
+    """That a model's provider is unknown, or that it can have no model of that name."""
+    model = Model.parse(written)
+    provider = model.provider
     if providers is not None and provider not in providers:
         remedy = did_you_mean(provider, sorted(providers), plural="providers")
         known = f" The providers are {', '.join(sorted(providers))}." if remedy and "Did" in remedy else ""
         yield document.problem(trail, f"unknown provider {quoted(provider)}", f"{remedy}{known}")
+    elif providers is not None and name == "told":
+        wrong = wrong_with_name(
+            model.name, protocol=providers[provider].protocol or "openai", edition=providers[provider].edition
+        )
+        if wrong is not None:
+            yield document.problem(trail, f"{quoted(model.name)}, behind '{provider}:', {wrong}")
 
 
-def _parameter_problems(document: Document, trail: Trail, parameters: Mapping[str, Any]) -> Iterator[Problem]:
+def _parameter_problems(
+    document: Document,
+    trail: Trail,
+    parameters: Mapping[str, Any],
+    *,
+    model: str,
+    providers: Providers | None,
+) -> Iterator[Problem]:
+    told = (providers or {}).get(Model.parse(model).provider)
+    theirs = _OF_HOSTED.get(told.protocol or "", frozenset()) if told is not None else frozenset()
     for name in parameters:
-        if name in _OURS:
+        if name in _OURS and name not in theirs:
             yield document.key_problem((*trail, name), f"{name!r} cannot be a parameter", _OURS[name])
     for name in ("max_tokens", "max_completion_tokens"):
         value = parameters.get(name)

@@ -1,9 +1,9 @@
 # ruff: noqa: E501  a message is asserted as it is printed, in one line
 import pytest
 
-from tasks_lib.configs import ConfigError, check_hosted, load_providers, oauth_for, secret_for
+from tasks_lib.configs import ConfigError, check_hosted, load_job, load_providers, oauth_for, secret_for
 from tasks_lib.domain.provider import Hosted, Timeouts
-from tests.configs.project import Project
+from tests.configs.project import JOB, Project
 
 FILE = "configs/providers.yaml"
 ORG = "7e2c1d3a-9f40-4c5b-8a61-0d9e5b7f2c18"
@@ -23,7 +23,7 @@ mine:
 
 
 def test_an_account_with_hosted_tasks_says_where_they_are(project: Project) -> None:
-    """R02: organisation and project are UUIDs, or variables that hold them; one is read in small letters."""
+    """R02, R03: organisation and project are UUIDs, or variables that hold them; one is read in small letters."""
     project.write(FILE, RIGHTBRAIN)
     mine = load_providers(project.job, env={"MINE_PROJECT": f" {PROJECT.upper()}\n"})["mine"]
     assert (mine.protocol, mine.timeouts) == ("rightbrain", Timeouts(run=900))
@@ -154,3 +154,71 @@ def test_what_cannot_be_a_client_is_refused_and_not_repeated(project: Project) -
     with pytest.raises(ConfigError) as caught:
         oauth_for(mine, {"MINE_CLIENT": "me", "MINE_SECRET": "two words"})
     assert "two words" not in str(caught.value)
+
+
+ALL = """\
+par: {protocol: parallel, base_url: 'http://localhost:1'}
+brain: {protocol: rightbrain, base_url: 'http://localhost:1', org_id: ORG, project_id: PROJECT}
+agent: {protocol: webagent, base_url: 'http://localhost:1'}
+cloud: {protocol: webagent, base_url: 'http://localhost:1', edition: cloud}
+"""
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["par:core-fast", "par:ultra8x", f"brain:{ORG}", f"brain:{ORG.upper()}", "agent:17", "cloud:tsk_1-a"],
+)
+def test_a_hosted_task_is_named_where_a_model_is(project: Project, model: str) -> None:
+    """R04, W02, P04: a processor, a UUID, a whole number, and what the cloud has; a ladder of them, too."""
+    project.write(FILE, ALL)
+    project.write(
+        "configs/tasks/task.yaml", f'user_prompt: "{{{{text}}}}"\nmodel: {model}\nfallback: [par:core]\n'
+    )
+    (revision,) = load_job(project.job).task.revisions
+    assert [str(choice.model) for choice in revision.models] == [model, "par:core"]
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        ("par:Core", "'Core', behind 'par:', must be the name of a processor, such as lite, base or core-fast"),
+        ("par:../v1", "'../v1', behind 'par:', must be the name of a processor, such as lite, base or core-fast"),
+        ("brain:7", "'7', behind 'brain:', must be the id of a task there, which is a UUID such as 7e2c1d3a-9f40-4c5b-8a61-0d9e5b7f2c18"),
+        (f"agent:{ORG}", "a text that looks like a secret, behind 'agent:', must be the id of a task there, which is a whole number such as 7"),
+        ("agent:-1", "'-1', behind 'agent:', must be the id of a task there, which is a whole number such as 7"),
+        ("cloud:a/b", "'a/b', behind 'cloud:', must be the id of a task there, of letters, digits, '-' and '_'"),
+    ],
+)  # fmt: skip
+def test_a_name_that_no_hosted_task_has_is_told_where_it_stands(
+    project: Project, model: str, wrong: str
+) -> None:
+    """R04, R53, W02: with line and column, before any network is asked."""
+    project.write(FILE, ALL)
+    project.write("configs/tasks/task.yaml", f'user_prompt: "{{{{text}}}}"\nmodel: {model}\n')
+    with pytest.raises(ConfigError) as caught:
+        load_job(project.job)
+    assert project.told(caught.value) == [f"configs/tasks/task.yaml:2:8: {wrong}"]
+
+
+def test_rows_choose_their_processor(project: Project) -> None:
+    """P04: by a column, alone or behind the provider's name."""
+    project.write(FILE, ALL)
+    project.write("configs/jobs/job.yaml", JOB + "override: {model: 'par:{{label}}'}\n")
+    job = load_job(project.job)
+    assert job.overrides.columns == ("label",)
+    assert str(job.task.revisions[0].models[0].model) == "openai:gpt-5-mini"
+    project.write("configs/jobs/job.yaml", JOB + "override: {model: 'parr:{{label}}'}\n")
+    with pytest.raises(ConfigError, match=r"unknown provider 'parr'"):
+        load_job(project.job)
+
+
+def test_a_browser_agent_is_told_its_model_and_format(project: Project) -> None:
+    """W05, W10: what is the program's own matter elsewhere is a parameter of such a task."""
+    project.write(FILE, ALL)
+    task = 'user_prompt: "{{text}}"\nmodel: agent:1\nparameters: {model: o3, response_format: text}\n'
+    project.write("configs/tasks/task.yaml", task)
+    (revision,) = load_job(project.job).task.revisions
+    assert revision.models[0].parameters == {"model": "o3", "response_format": "text"}
+    project.write("configs/tasks/task.yaml", task.replace("agent:1", "par:lite"))
+    with pytest.raises(ConfigError, match="'model' cannot be a parameter"):
+        load_job(project.job)

@@ -180,7 +180,7 @@ def test_certificates_are_named_by_the_environment(bundle: Path) -> None:
         ("openai:\n  ca_bundle: providers.yaml\n", ":2:14: openai.ca_bundle: configs/providers.yaml holds no certificates in PEM (-----BEGIN CERTIFICATE-----)"),
         ("openai: {http2: yes}\n", ":1:17: openai.http2 must be true or false, not 'yes'"),
         ("openai: {timeouts: {read: 0}}\n", ":1:27: openai.timeouts.read must be more than 0, not 0"),
-        ("openai: {timeouts: {write: 1}}\n", ":1:21: unknown key 'write' in openai.timeouts. The keys are connect, read, run, total."),
+        ("openai: {timeouts: {write: 1}}\n", ":1:21: unknown key 'write' in openai.timeouts. The keys are connect, read, total, run."),
         ("openai: {idempotency_header: 'a b'}\n", ":1:30: openai.idempotency_header must be the name of a header, such as Idempotency-Key"),
         ("openai: {idempotency_header: Authorization}\n", ":1:30: openai.idempotency_header must be the name of a header, such as Idempotency-Key"),
     ],
