@@ -50,6 +50,7 @@ FallbackReason = Literal[
     "timeout",
     "connection",
     "broken_reply",
+    "run_failed",
     "refused",
     "length",
     "invalid_output",

@@ -10,6 +10,7 @@ invalid_output  content budget    yes
 refused                           yes
 length                            yes
 circuit_open                      yes
+run_failed                        yes
 rejected
 bad_row
 poisoned
@@ -61,6 +62,7 @@ class FailureKind(Enum):
     UNKNOWN_MODEL = "unknown_model"
     OUT_OF_CREDIT = "out_of_credit"
     GIVEN_UP = "given_up"  # a hosted run did not end in its time; it goes on there, and can be taken up again
+    RUN_FAILED = "run_failed"  # a hosted run ended in an error, and may be charged all the same
     CIRCUIT_OPEN = "circuit_open"  # the model is down, and was left alone; no call was made
     CANCELLED = "cancelled"  # the batch was ended while the row was under way
 
@@ -90,6 +92,7 @@ _RULES = {
     FailureKind.REFUSED: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.LENGTH: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.GIVEN_UP: _Rule(None, another_model=False, ends_batch=False),
+    FailureKind.RUN_FAILED: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.CIRCUIT_OPEN: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.REJECTED: _Rule(None, another_model=False, ends_batch=False),
     FailureKind.BAD_ROW: _Rule(None, another_model=False, ends_batch=False),
