@@ -1,6 +1,6 @@
 """What others see of a batch while it runs, and what they can do to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from os import getpid
 from time import monotonic
@@ -53,6 +53,10 @@ class Crew(Protocol):
         """Keep other limits of calls and tokens from now on."""
         ...
 
+    def news(self, remote_ids: Sequence[str]) -> None:
+        """Look at these hosted runs now, where they are waited for."""
+        ...
+
 
 class CrewHere:
     """An engine of this process."""
@@ -91,6 +95,11 @@ class CrewHere:
         """See `Crew`."""
         for account in self._accounts.values():
             account.gate.change(limits_for(account.provider, limits))
+
+    def news(self, remote_ids: Sequence[str]) -> None:
+        """See `Crew`."""
+        for remote_id in remote_ids:
+            self._engine.wakes.wake(remote_id)
 
 
 class Steering:
@@ -201,6 +210,11 @@ class Steering:
         self._limit_failures(wanted.max_failures)
         self._limits = wanted
         return _told(wanted)
+
+    def news(self, remote_ids: Sequence[str]) -> None:
+        """There are said to be news of these hosted runs; those that nobody waits for are ignored."""
+        if self._crew is not None:
+            self._crew.news(remote_ids)
 
     def _phase(self) -> Phase:
         tally = self._tally

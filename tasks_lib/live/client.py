@@ -1,7 +1,7 @@
 """The other end of a running batch's channel."""
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.live.notice import Notice, notice_beside
 from tasks_lib.live.snapshot import Snapshot
-from tasks_lib.live.wire import line
+from tasks_lib.live.wire import NEWS_AT_ONCE, line
 
 _CONNECT_SECONDS = 5.0
 _COMMAND_SECONDS = 30.0  # a batch that is busy with its rows answers in between
@@ -92,6 +92,16 @@ class Client:
             Mistake: there is no such limit, or it cannot have that value.
         """
         return cast("dict[str, Any]", self._do({"do": "limits", "changes": dict(changes or {})}))
+
+    def news(self, remote_ids: Sequence[str]) -> None:
+        """Tell it to look at these hosted runs now; those that it does not wait for are ignored.
+
+        Raises:
+            Mistake: it is of a version that knows no news, or is busy.
+            NothingRunning: it ended meanwhile.
+        """
+        for first in range(0, len(remote_ids), NEWS_AT_ONCE):
+            self._do({"do": "news", "runs": remote_ids[first : first + NEWS_AT_ONCE]})
 
     def ask(self, question: Mapping[str, Any]) -> dict[str, pa.Table]:
         """The answer to a question about the ledger: tables by name.

@@ -5,7 +5,7 @@ asked is worked on in threads, two questions at a time, and ends when the client
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -24,7 +24,7 @@ from anyio.streams.stapled import MultiListener
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.live.notice import Notice, post, take_down
 from tasks_lib.live.snapshot import Snapshot
-from tasks_lib.live.wire import REQUEST_BYTES, TOKEN_BYTES, line, table_pieces
+from tasks_lib.live.wire import REQUEST_BYTES, TOKEN_BYTES, line, remote_ids, table_pieces
 
 HOST = "127.0.0.1"
 ANSWER_SECONDS = 120.0  # that a question may take, its answer's way to the client included
@@ -61,6 +61,10 @@ class Running(Protocol):
         Raises:
             Mistake: there is no such limit, or it cannot have that value; nothing is changed then.
         """
+        ...
+
+    def news(self, remote_ids: Sequence[str]) -> None:
+        """There are said to be news of these hosted runs; those that nobody waits for are ignored."""
         ...
 
 
@@ -235,6 +239,9 @@ class _Server:
                 if not isinstance(changes, dict):
                     raise Mistake("changes of limits are an object")
                 return self._running.change_limits(changes)
+            case "news":
+                self._running.news(remote_ids(asked.get("runs")))
+                return None
             case other:
                 raise Mistake(f"the batch that runs knows no command {other!r}")
         return self._running.snapshot()

@@ -1,6 +1,6 @@
 """A batch that only pretends to run, as another process sees it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,7 @@ class Pretended:
         self.limits: dict[str, Any] = {"in_flight": 8, "max_cost": None}
         self.phase = Phase.RUNNING
         self.looks = 0
+        self.heard: list[str] = []
 
     def snapshot(self) -> Snapshot:
         self.looks += 1
@@ -66,6 +67,9 @@ class Pretended:
     def cancel(self) -> None:
         self.done.append("cancel")
         self.phase = Phase.ENDING
+
+    def news(self, remote_ids: Sequence[str]) -> None:
+        self.heard.extend(remote_ids)
 
     def change_limits(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
         unknown = [name for name in changes if name not in self.limits]

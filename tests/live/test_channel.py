@@ -328,3 +328,18 @@ async def test_a_notice_of_another_process_is_left_alone(path: Path, ledger: Led
         post(theirs, ledger=path)
     assert notice_path(path).exists()
     take_down(theirs, ledger=path)
+
+
+async def test_runs_with_news_are_named(path: Path, ledger: Ledger) -> None:
+    """W09, P19: a batch is told which hosted runs to look at, however many, and nothing else of them."""
+    batch = Pretended()
+    names = [f"trun_{number}" for number in range(2_500)]
+    async with live_channel(batch, Questions(ledger).begin, ledger=path, batch_id=BATCH):
+        await with_client(path, lambda client: client.news(names))
+        assert batch.heard == names
+        await with_client(path, lambda client: client.news([]))
+        for told in (None, "trun_1", {"trun_1": 1}, ["trun_1", 2], ["x"] * 1_001):
+            order = {"do": "news", "runs": told}
+            with pytest.raises(Mistake, match="a list of at most 1000 ids"):
+                await with_client(path, lambda client, order=order: client._do(order))  # type: ignore[misc]
+    assert batch.heard == names

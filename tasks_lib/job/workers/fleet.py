@@ -133,6 +133,11 @@ class Fleet:
         """Have all workers together keep other limits."""
         self._acts.send_nowait(Act(limits=limits))
 
+    def news(self, remote_ids: Sequence[str]) -> None:
+        """Have whichever worker waits for these hosted runs look at them now."""
+        with suppress(anyio.ClosedResourceError):  # they are gone, and wait for nothing
+            self._acts.send_nowait(Act(news=tuple(remote_ids)))
+
     @property
     def heeds_money(self) -> bool:
         """Workers that began without a limit do not ask for money."""

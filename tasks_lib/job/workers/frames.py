@@ -80,6 +80,7 @@ class Act:
 
     paused: bool | None = None
     limits: Limits | None = None
+    news: tuple[str, ...] = ()  # hosted runs to be looked at now, whoever waits for them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
