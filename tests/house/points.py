@@ -9,10 +9,11 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = ROOT / "docs/points.md"
-_NAMED: Final = re.compile(r"((?:[RW]\d\d(?:-[RW]\d\d)?|\d\.\d+)(?:, (?:[RW]\d\d(?:-[RW]\d\d)?|\d\.\d+))*):")
+_NAMED: Final = re.compile(r"((?:[PRW]\d\d(?:-[PRW]\d\d)?|\d\.\d+)(?:, (?:[PRW]\d\d(?:-[PRW]\d\d)?|\d\.\d+))*):")
 _SHOWN: Final = 3  # tests named in a row of the table
 
-# Rightbrain's pages "Run Task" and "Fetch a Task Run" (R), and Webagent's "Run Task" (W).
+# Rightbrain's pages "Run Task" and "Fetch a Task Run" (R), Webagent's "Run Task" (W), Parallel's "Create Task
+# Run" (P).
 POINTS: Final[Mapping[str, str]] = {
     "R01": "a bearer token, which stays secret",
     "R02": "an organization in the path",
@@ -92,12 +93,27 @@ POINTS: Final[Mapping[str, str]] = {
     "W19": "is_successful",
     "W20": "status",
     "W21": "no tokens and no cost on the page",
+    "P01": "POST that makes a run of Parallel's Task API",
+    "P02": "its key in a header, which stays secret",
+    "P03": "input: text, or an object",
+    "P04": "a processor: for all rows, for each, or one after the other",
+    "P05": "no task_spec: the API finds a form by itself",
+    "P06": "output_schema: json, text or auto",
+    "P07": "input_schema",
+    "P08": "schemas are closed, complete and described",
+    "P09": "metadata: 16 keys, 512 characters",
+    "P10": "run_id",
+    "P11": "status: seven of them",
+    "P12": "is_active, which is no word for ended",
+    "P13": "warnings",
+    "P14": "warnings of any type",
+    "P15": "the processor that was used",
+    "P16": "metadata comes back",
+    "P17": "created_at, modified_at",
+    "P18": "a run is queued: any 2xx",
+    "P19": "results, groups, events and notices, which the page leaves out",
 }
 OPEN: Final[Mapping[str, str]] = {
-    "R02": "of the hosted API alone: a ledger has no organizations",
-    "R03": "of the hosted API alone: a ledger is the project",
-    "W01": "of the hosted API alone: a task is named by its file",
-    "W02": "of the hosted API alone: our tasks' ids are UUIDs that follow from their names",
     "W14": "of a browser agent alone: a model has no steps, and `history` is null",
     "W15": "as W14",
     "W16": "as W14",
