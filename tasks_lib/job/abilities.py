@@ -19,6 +19,9 @@ _ANSWERS: Final[Mapping[str, frozenset[Modality]]] = {
     "anthropic": _IN_WORDS,
     "google": frozenset(Modality),
     LOCAL: frozenset(Modality),
+    "parallel": frozenset({Modality.JSON, Modality.TEXT, Modality.CSV}),
+    "rightbrain": frozenset(Modality),
+    "webagent": frozenset({Modality.JSON, Modality.TEXT}),
 }
 _SUBSETS: Final[Mapping[str, Callable[[Mapping[str, JsonValue]], Subset]]] = {
     "anthropic": anthropic.subset_for,

@@ -9,6 +9,7 @@ from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.planner import Planner
 from tasks_lib.domain.template import Template
 from tasks_lib.job.abilities import check_modality
+from tasks_lib.job.hosted import check_hosted_tasks
 from tasks_lib.job.kept_files import check_files
 from tasks_lib.job.row_inputs import check_inputs, document_placeholders, file_columns, row_files_of
 from tasks_lib.job.setup import LOCAL, Setup
@@ -24,6 +25,7 @@ def check_before_rows(setup: Setup) -> None:
         Mistake: one of them would fail the batch later.
     """
     check_modality(setup)
+    check_hosted_tasks(setup)
     setup.secrets()
     webhook_secret(setup)
     for model in setup.models:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
-from tasks_lib.configs import provider_of, secret_for
+from tasks_lib.configs import check_hosted, provider_of, secret_for
 from tasks_lib.domain.assignment import Assigned
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.mistake import Mistake
@@ -14,6 +14,7 @@ from tasks_lib.domain.row import Row
 from tasks_lib.domain.task import Revision
 from tasks_lib.job.abilities import why_not_answered
 from tasks_lib.job.checks import check_before_rows
+from tasks_lib.job.hosted import wrong_with_choice
 from tasks_lib.job.setup import Setup, check_money, check_workers
 from tasks_lib.rows import OpenSource
 
@@ -101,9 +102,14 @@ def _wrong(setup: Setup, revision: Revision) -> str | None:
     output = revision.output or setup.job.task.output
     try:
         provider = provider_of(model, setup.providers)
+        check_hosted(provider, setup.environment.variables)
         secret_for(provider, setup.environment.variables)
     except Mistake as error:
         return f"override: {error}"
     if setup.job.limits.limit_money and setup.prices.price_list(model, provider) is None:
         return f"override: the price of {model} is unknown, and a limit in dollars could not be kept"
-    return why_not_answered(setup, model, output.modality)
+    unanswered = why_not_answered(setup, model, output.modality)
+    if unanswered is not None:
+        return unanswered
+    wrong = next(wrong_with_choice(setup, revision.models[0], output), None)
+    return None if wrong is None else f"override: {wrong}"

@@ -154,9 +154,19 @@ def check_money(setup: Setup, limits: Limits) -> None:
         for choice in revision.models:
             price = prices[choice.model]
             if price is None:
+                told = (
+                    " (input: 0, output: 0, request: DOLLARS FOR A RUN)"
+                    if setup.provider(choice.model).hosted is not None
+                    else ""
+                )
                 raise Mistake(
                     f"limits.{limit} cannot be kept: the price of {choice.model} is unknown. "
-                    "Give it in prices.yaml, or take the limit away."
+                    f"Give it in prices.yaml{told}, or take the limit away."
+                )
+            if setup.provider(choice.model).hosted is not None and not price.is_by_call:
+                raise Mistake(
+                    f"limits.{limit} cannot be kept: nothing bounds the tokens of a run of {choice.model}. "
+                    "Give its price in prices.yaml by the run (input: 0, output: 0, request: DOLLARS)."
                 )
             bound = setup.provider(choice.model).most_output_tokens(choice)
             if bound is None and any(step.output for _, step in price.steps):
