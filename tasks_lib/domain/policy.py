@@ -16,6 +16,22 @@ from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.run import Attempt
 
+_SIGHT_LOST = frozenset(
+    {
+        FailureKind.RATE_LIMITED,
+        FailureKind.SERVER_ERROR,
+        FailureKind.TIMEOUT,
+        FailureKind.CONNECTION,
+        FailureKind.BROKEN_REPLY,
+        FailureKind.UNAUTHORIZED,
+        FailureKind.FORBIDDEN,
+        FailureKind.OUT_OF_CREDIT,
+        FailureKind.GIVEN_UP,
+        FailureKind.CANCELLED,
+    }
+)
+"""After these a hosted run may go on; others tell of its end, or that it never was."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -44,7 +60,8 @@ def next_call(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
     failure = last.failure
     if failure is None:
         return None
-    if failure.maybe_billed and plan.retries.on_ambiguous == "fail":
+    unfinished = unfinished_run(last)
+    if failure.maybe_billed and plan.retries.on_ambiguous == "fail" and unfinished is None:
         return None  # rather no answer than one that is paid for twice
     budget = failure.kind.budget
     if budget is not None:
@@ -59,17 +76,34 @@ def next_call(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
                 position=last.position,
                 wait=_wait(plan, budget=budget, spent=spent, retry_after=failure.retry_after),
                 correction=_correction(attempts, position=last.position),
-                remote_id=_unfinished(last),
-                lost=failure.maybe_billed and last.remote_id is None,
+                remote_id=unfinished,
+                lost=unfinished is None and _lost(plan, attempts, position=last.position),
             )
+    if failure.maybe_billed and plan.retries.on_ambiguous == "fail":
+        return None  # as above
     if failure.kind in plan.fallback_on and last.position + 1 < len(plan.models):
         return Call(position=last.position + 1)
     return None
 
 
-def _unfinished(last: Attempt) -> str | None:
+def unfinished_run(last: Attempt) -> str | None:
     """The hosted run that the last attempt lost sight of: one that nobody knows to have ended."""
-    return last.remote_id if last.remote is None or last.remote.status is None else None
+    if last.failure is None or last.failure.kind not in _SIGHT_LOST:
+        return None
+    return None if last.remote is not None and last.remote.is_over else last.remote_id
+
+
+def _lost(plan: Plan, attempts: Sequence[Attempt], *, position: int) -> bool:
+    """Whether a hosted run may have been begun whose id nobody has learned since."""
+    for attempt in reversed(attempts):
+        if attempt.position != position:
+            break
+        if attempt.remote_id is not None:
+            return False
+        if attempt.failure is not None and attempt.failure.maybe_billed:
+            return True
+    remote = plan.remote
+    return remote is not None and remote.position == position and remote.remote_id is None
 
 
 def _correction(attempts: Sequence[Attempt], *, position: int) -> str | None:

@@ -6,6 +6,8 @@ from decimal import Decimal
 
 from tasks_lib.domain.fingerprint import JsonValue
 
+_GOING_ON = frozenset({"queued", "running", "action_required", "cancelling", "in_progress"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
@@ -13,6 +15,7 @@ class Remote:
 
     position: int  # in the plan's models
     remote_id: str | None  # None: it may have been begun, and its id was lost
+    estimated_cost: Decimal = Decimal(0)  # dollars that the ledger has as possibly spent on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +73,8 @@ class RemoteRun:
     warnings: tuple[str, ...] = ()
     citations: tuple[Citation, ...] = ()
     steps: tuple[Step, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the hosted task has told that the run has come to its end."""
+        return self.status is not None and self.status not in _GOING_ON

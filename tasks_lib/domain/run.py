@@ -41,7 +41,8 @@ class Attempt:
     usage: Usage | None = None  # None: unknown
     prices: Prices | None = None  # None: unknown
     cost: Decimal | None = None  # dollars; None: unknown
-    estimated_cost: Decimal | None = None  # dollars, if it was billed; of a call whose answer never arrived
+    estimated_cost: Decimal | None = None  # dollars, if it was billed; of a call whose answer never arrived.
+    # Below 0 it takes back what earlier attempts estimated of the hosted run whose end this one saw.
     remote_id: str | None = None  # of a hosted task's run
     remote: RemoteRun | None = None  # what the hosted task tells of it
     answered_by: str | None = None  # the model as the provider names it
@@ -94,9 +95,9 @@ class RunData:
     cost: Decimal | None  # dollars that are sure; unknown if an attempt has neither a cost nor an estimate
     cost_source: str  # price_table, free, joined, stored or unknown
     possible_cost: Decimal  # dollars on top, if answers that never arrived were billed
-    charged_credits: Decimal | None  # the sure cost at the job's rate; None: no rate, or an unknown cost
+    charged_credits: Decimal | None  # as hosted tasks tell, else the sure cost at the job's rate; or unknown
     is_error: bool
-    llm_retries: int  # calls beyond the first on each model
+    llm_retries: int  # calls beyond the first on each model, and those that a hosted task tells of its own
     used_fallback_model: bool
     fallback_trigger: str | None  # automatic or manual; None if the primary answered or failed alone
     primary_failure_reason: str | None
@@ -181,14 +182,22 @@ def run_data(
     input_tokens = output_tokens = cached_tokens = reasoning_tokens = 0
     worked = waited = 0.0
     possible = _NOTHING
-    calls = 0
+    calls = retries = 0
     models: set[int] = set()
+    seen: set[str] = set()  # hosted runs; to look at one again is no further call of a model
     for attempt in attempts:
         waited += attempt.waited
-        worked += attempt.worked
+        told = attempt.remote
+        worked += attempt.worked if told is None or told.llm_call_timing is None else told.llm_call_timing
         if attempt.is_call:
             calls += 1
+            if attempt.remote_id is None or attempt.remote_id not in seen:
+                retries += attempt.position in models
             models.add(attempt.position)
+        if attempt.remote_id is not None:
+            seen.add(attempt.remote_id)
+        if told is not None:
+            retries += told.llm_retries or 0
         if attempt.estimated_cost is not None:
             possible += attempt.estimated_cost
         if attempt.usage is not None:
@@ -197,7 +206,12 @@ def run_data(
             cached_tokens += attempt.usage.cached_tokens
             reasoning_tokens += attempt.usage.reasoning_tokens
     fell_back = bool(attempts) and attempts[-1].position > 0
+    remote = attempts[-1].remote if attempts else None
+    fell_back_there = not fell_back and remote is not None and bool(remote.used_fallback_model)
     cost = total_cost(attempts)
+    charged = _told_credits(attempts)
+    if charged is None and cost is not None and credits_per_dollar is not None:
+        charged = cost * credits_per_dollar
     return RunData(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -209,14 +223,34 @@ def run_data(
         cost=cost,
         cost_source=_cost_source(attempts),
         possible_cost=possible,
-        charged_credits=None if cost is None or credits_per_dollar is None else cost * credits_per_dollar,
+        charged_credits=charged,
         is_error=failure is not None,
-        llm_retries=calls - len(models),
-        used_fallback_model=fell_back,
-        fallback_trigger=("manual" if begin_at else "automatic") if fell_back else None,
-        primary_failure_reason=_primary_failure(attempts) if fell_back else None,
-        fallback_llm_model=str(attempts[-1].model) if fell_back else None,
+        llm_retries=retries,
+        used_fallback_model=fell_back or fell_back_there,
+        fallback_trigger=_trigger(begin_at, fell_back=fell_back, fell_back_there=fell_back_there),
+        primary_failure_reason=_primary_failure(attempts)
+        if fell_back
+        else (remote.primary_failure_reason if remote is not None else None),
+        fallback_llm_model=str(attempts[-1].model)
+        if fell_back
+        else (remote.fallback_llm_model_id if remote is not None and fell_back_there else None),
     )
+
+
+def _trigger(begin_at: int, *, fell_back: bool, fell_back_there: bool) -> str | None:
+    if fell_back:
+        return "manual" if begin_at else "automatic"
+    return "automatic" if fell_back_there else None
+
+
+def _told_credits(attempts: Sequence[Attempt]) -> Decimal | None:
+    """What hosted tasks say that they have charged; None if none says so."""
+    told = [
+        attempt.remote.charged_credits
+        for attempt in attempts
+        if attempt.remote is not None and attempt.remote.charged_credits is not None
+    ]
+    return sum(told, _NOTHING) if told else None
 
 
 def total_cost(attempts: Sequence[Attempt]) -> Decimal | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -26,11 +26,12 @@ from tasks_lib.engine.breakers import Breakers, ModelWatch
 from tasks_lib.engine.exchange import have
 from tasks_lib.engine.forecast import Forecast, Likely
 from tasks_lib.engine.gate import Gate
+from tasks_lib.engine.hosted import RemoteBook, Sight, follow
 from tasks_lib.engine.money import Purse, Reserved, Scope, Spent
 from tasks_lib.engine.passed import Passed
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.engine.wakes import Wakes
-from tasks_lib.providers.protocol import Transport, WireProtocol
+from tasks_lib.providers.protocol import RunProtocol, Transport, WireProtocol
 from tasks_lib.providers.rates import rates_of
 
 _NOTHING = Decimal(0)
@@ -55,9 +56,16 @@ class Account:
     """A provider, and all that it takes to call it."""
 
     provider: Provider
-    protocol: WireProtocol
+    protocol: WireProtocol | RunProtocol
     transport: Transport
     gate: Gate
+    hosted: RunProtocol | None = field(init=False)  # the protocol, if it is one for hosted tasks
+    wire: WireProtocol | None = field(init=False)  # the protocol, if it is one for models
+
+    def __post_init__(self) -> None:
+        hosted = isinstance(self.protocol, RunProtocol)  # slow, so it is asked once
+        object.__setattr__(self, "hosted", self.protocol if hosted else None)
+        object.__setattr__(self, "wire", None if hosted else self.protocol)
 
     def hear(self, headers: Mapping[str, str]) -> None:
         """Heed what a response's headers say about the account's limits."""
@@ -96,6 +104,7 @@ class Caller:
         sleeping: Callable[[], AbstractContextManager[None]],  # entered by who only waits
         began: Callable[[Plan], None],  # told before the first call for a row
         keep: Keep,
+        book: RemoteBook,
     ) -> None:
         """Call with these accounts."""
         self._accounts = accounts
@@ -107,6 +116,7 @@ class Caller:
         self._sleeping = sleeping
         self._began = began
         self._keep = keep
+        self._book = book
         self._forecasts: dict[tuple[str, Model], Forecast] = {}
         self.breakers = Breakers(clock=clock, now=now)
         self.wakes = Wakes()
@@ -122,7 +132,10 @@ class Caller:
         if entry is None:
             attempts.append(watch.passed_by(call.position, waited=0.0))
             return True
-        leave = await self._entered(account.gate, plan, call, messages, watch, entry)
+        hosted = account.hosted
+        # what was begun before is paid for by whoever began it
+        known = _NOTHING if hosted is None else estimated_before(plan, call, attempts)
+        leave = await self._entered(account.gate, plan, call, messages, watch, entry, is_paid=bool(known))
         if leave is _No.MODEL_IS_DOWN:
             attempts.append(watch.passed_by(call.position, waited=self._clock() - decided))
             return True
@@ -133,26 +146,43 @@ class Caller:
         began = self._clock()
         started_at = self._now()
         outcome: Reply | Failure = _INTERRUPTED
+        sight: Sight | None = None
         try:
-            outcome = await have(
-                account.protocol.exchange(
-                    messages,
-                    choice,
-                    plan.output,
-                    idempotency_key=idempotency_key(plan, attempts, position=call.position)
-                    if account.provider.idempotency_header
-                    else None,
-                    carried=plan.carried,
-                ),
-                account.transport,
-                listen=account.hear,
-            )
+            if account.wire is not None:
+                outcome = await have(
+                    account.wire.exchange(
+                        messages,
+                        choice,
+                        plan.output,
+                        idempotency_key=idempotency_key(plan, attempts, position=call.position)
+                        if account.provider.idempotency_header
+                        else None,
+                        carried=plan.carried,
+                    ),
+                    account.transport,
+                    listen=account.hear,
+                )
+            elif hosted is not None:
+                sight = Sight.of(call)
+                await follow(
+                    sight,
+                    hosted,
+                    account.transport,
+                    plan if messages is plan.messages else replace(plan, messages=tuple(messages)),
+                    call,
+                    book=self._book,
+                    stop=self._stop,
+                    seconds=self._left(account.provider, call, attempts),
+                    listen=account.hear,
+                )
         finally:
             worked = self._clock() - began
+            if sight is not None:
+                outcome = sight.outcome
             account.gate.leave(leave.passed, outcome, worked=worked)
             watch.ended(
                 entry,
-                outcome if isinstance(outcome, Failure) else None,
+                _of_model(outcome, sight),
                 began=began,
                 closed_for=account.gate.closed_for,
             )
@@ -164,6 +194,9 @@ class Caller:
             if isinstance(verdict, Answer) and plan.output.modality.is_file:
                 with anyio.CancelScope(shield=True):  # it is paid for
                     verdict = await self._keep(plan, verdict)
+            estimated = None if cost is not None else self._estimate(plan, choice, messages)
+            if known and sight is not None and (sight.sees_end or cost is None):
+                estimated = (estimated or _NOTHING) - known
             attempts.append(
                 Attempt(
                     position=call.position,
@@ -176,7 +209,9 @@ class Caller:
                     usage=outcome.usage,
                     prices=prices,
                     cost=cost,
-                    estimated_cost=None if cost is not None else self._estimate(plan, choice, messages),
+                    estimated_cost=estimated,
+                    remote_id=sight.remote_id if sight is not None else None,
+                    remote=outcome.remote,
                     answered_by=outcome.model,
                     http_status=outcome.http_status,
                     request_id=outcome.request_id,
@@ -194,11 +229,13 @@ class Caller:
         messages: Sequence[Message],
         watch: ModelWatch,
         entry: Entry,
+        *,
+        is_paid: bool,
     ) -> _Leave | _No:
         """Be let in, and leave the model's breaker as it was if that does not come about."""
         leave: _Leave | _No = _No.ENDED
         try:
-            leave = await self._let_in(gate, plan, call, messages, watch, entry)
+            leave = await self._let_in(gate, plan, call, messages, watch, entry, is_paid=is_paid)
         finally:
             if isinstance(leave, _No):
                 watch.breaker.give_back(entry)
@@ -212,8 +249,10 @@ class Caller:
         messages: Sequence[Message],
         watch: ModelWatch,
         entry: Entry,
+        *,
+        is_paid: bool,
     ) -> _Leave | _No:
-        """Wait out the backoff, set the money aside, pass the gate."""
+        """Wait out the backoff, set the money aside unless it is paid, pass the gate."""
         choice = plan.models[call.position]
         likely = _UNASKED
         if gate.counts_tokens:
@@ -222,7 +261,7 @@ class Caller:
             )
         reserved: Reserved | None = None
         passed: Passed | None = None
-        limited = self._money is not None and self._money.is_limited
+        limited = self._money is not None and self._money.is_limited and not is_paid
         if not (call.wait or limited or self._stop.called):  # as most calls are: nothing to wait for
             passed = gate.enter_at_once(input_tokens=likely.input_tokens, output_tokens=likely.output_tokens)
             if passed is not None:
@@ -248,6 +287,12 @@ class Caller:
         if reserved is not None and self._money is not None:
             self._money.settle(reserved, _NOTHING)
         return _No.ENDED if self._stop.called else _No.MODEL_IS_DOWN
+
+    def _left(self, provider: Provider, call: Call, attempts: Sequence[Attempt]) -> float:
+        """Seconds until a hosted run is given up: its time begins when this batch first sees it."""
+        seen = [one.started_at for one in attempts if one.remote_id and one.remote_id == call.remote_id]
+        gone = (self._now() - min(seen)).total_seconds() if seen else 0.0
+        return max(0.0, provider.timeouts.run - gone)
 
     def _no_money(self, spent: Spent) -> None:
         """End the batch; but where only one group's money is gone, the others go on."""
@@ -303,6 +348,30 @@ class Caller:
         if found is None:
             found = self._forecasts[key] = Forecast()
         return found
+
+
+def estimated_before(plan: Plan, call: Call, attempts: Sequence[Attempt]) -> Decimal:
+    """Dollars that attempts have put down as possibly spent on the run that a call takes up or looks for.
+
+    The attempt that sees the run's end takes them back, and has its cost: so it is counted once, whatever
+    is summed up.
+    """
+    if call.remote_id is None and not call.lost:
+        return _NOTHING
+    remote = plan.remote
+    before = remote.estimated_cost if remote is not None and remote.position == call.position else _NOTHING
+    here = (one.estimated_cost or _NOTHING for one in attempts if one.position == call.position)
+    return sum(here, before)
+
+
+def _of_model(outcome: Reply | Failure, sight: Sight | None) -> Failure | None:
+    """What an outcome says of the model: of one whose runs end, however, that it is there."""
+    if sight is None:
+        return outcome if isinstance(outcome, Failure) else None
+    if sight.sees_end or not isinstance(outcome, Failure):
+        return None
+    # a run that does not end says nothing of whether others would be begun
+    return _INTERRUPTED if outcome.kind is FailureKind.GIVEN_UP else outcome
 
 
 def corrected(messages: Sequence[Message], correction: str | None) -> Sequence[Message]:

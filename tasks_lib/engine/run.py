@@ -22,6 +22,7 @@ from tasks_lib.domain.run import Attempt, Status, TaskRun, conclude, conclude_jo
 from tasks_lib.domain.task import Model
 from tasks_lib.engine.attempt import Account, Caller, Keep, keep_nothing
 from tasks_lib.engine.breakers import Breakers
+from tasks_lib.engine.hosted import NoBook, RemoteBook
 from tasks_lib.engine.money import Purse
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.engine.wakes import Wakes
@@ -63,13 +64,15 @@ class Engine:
         watch: RowWatch | None = None,
         prepare: Prepare | None = None,
         keep: Keep = keep_nothing,
+        book: RemoteBook | None = None,
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         """Work with these accounts and hand each task run to `record` when it is over.
 
         With `joins`, rows that ask the same while one of them is under way share its calls. `prepare`
-        completes the plans that processors or files come before, and `keep` makes files of answers.
+        completes the plans that processors or files come before, and `keep` makes files of answers. `book`
+        remembers runs of hosted tasks.
         """
         self._watch = watch or Unwatched()
         self._caller = Caller(
@@ -82,6 +85,7 @@ class Engine:
             sleeping=self._sleeping,
             began=self._watch.began,
             keep=keep,
+            book=book or NoBook(),
         )
         self._prepare = prepare
         self._record = record
@@ -160,8 +164,9 @@ class Engine:
         if not self._joins or plan.problem is not None:
             await self._ask(plan, created_at)
             return
+        # a run that was begun for this very row is seen to its end, and others may share it
         asked = (plan.revision.fingerprint, plan.input_hash, plan.begin_at)
-        while (other := self._asking.get(asked)) is not None:
+        while plan.remote is None and (other := self._asking.get(asked)) is not None:
             other.over = other.over or anyio.Event()
             with self._stop.cuts_short(), self._sleeping():
                 await other.over.wait()
@@ -176,7 +181,8 @@ class Engine:
         try:
             await self._ask(plan, created_at, asking)
         finally:
-            self._asking.pop(asked, None)
+            if self._asking.get(asked) is asking:
+                del self._asking[asked]
             if asking.over is not None:
                 asking.over.set()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tasks_lib.domain.failure import Failure
 from tasks_lib.domain.labels import Carried
@@ -74,6 +74,7 @@ class WireProtocol(Protocol):
         ...
 
 
+@runtime_checkable
 class RunProtocol(Protocol):
     """A way to have a hosted task run: a row is a run there, which may take minutes."""
 
