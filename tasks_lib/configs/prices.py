@@ -24,6 +24,7 @@ from tasks_lib.domain.task import Model
 _SOURCE: Final = f"genai-prices {version('genai-prices')}"
 _DEAREST_HOUR: Final = f"{_SOURCE}, dearest hour"
 _DEAREST_OUTPUT: Final = f"{_SOURCE}, dearest output"
+_DEAREST_INPUT: Final = f"{_SOURCE}, dearest input"
 
 # Whose prices hold for a provider of ours, where the address does not tell (it may be that of a gateway).
 _BILLED_BY: Final = {
@@ -34,6 +35,8 @@ _BILLED_BY: Final = {
 # Units that a chat about text never uses, or whose use the protocol does not report.
 _ELSEWHERE: Final = ("cache_write_1h", "audio", "image", "video", "document", "searches")
 _MEDIA: Final = ("output_image_mtok", "output_audio_mtok")  # a usage does not tell how many are which
+_MEDIA_IN: Final = ("input_audio_mtok", "input_image_mtok", "input_video_mtok")  # nor of these
+_MEDIA_CACHED: Final = ("cache_audio_read_mtok", "cache_image_read_mtok")
 _OURS: Final = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "requests_kcount")
 
 
@@ -43,21 +46,25 @@ class PriceBook:
 
     own: Mapping[str, PriceList] = field(default_factory=dict)  # by provider:name or provider:beginning*
     at: datetime  # with zone
-    _known: dict[tuple[Model, Provider], PriceList | None] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[Model, Provider, bool], PriceList | None] = field(default_factory=dict, repr=False)
 
-    def price_list(self, model: Model, provider: Provider) -> PriceList | None:
-        """The prices of a model; None if they are unknown."""
-        key = (model, provider)
+    def price_list(self, model: Model, provider: Provider, *, with_files: bool = False) -> PriceList | None:
+        """The prices of a model; None if they are unknown.
+
+        Where files go with a prompt, all of it is priced as the dearest of them: a usage does not tell how
+        many tokens were sounds or pictures, and no limit of money is to be passed by them.
+        """
+        key = (model, provider, with_files)
         if key not in self._known:
-            self._known[key] = self._looked_up(model, provider)
+            self._known[key] = self._looked_up(model, provider, with_files=with_files)
         return self._known[key]
 
-    def _looked_up(self, model: Model, provider: Provider) -> PriceList | None:
+    def _looked_up(self, model: Model, provider: Provider, *, with_files: bool) -> PriceList | None:
         own = self._own(str(model))
         if own is not None:
             return own
         if provider.protocol != "local":
-            bundled = _bundled(model, provider, self.at)
+            bundled = _bundled(model, provider, self.at, with_files=with_files)
             if bundled is not None:
                 return bundled
         return FREE if provider.free or provider.protocol == "local" else None
@@ -128,7 +135,7 @@ def _snapshot() -> DataSnapshot:
     return DataSnapshot(providers=providers, from_auto_update=False)
 
 
-def _bundled(model: Model, provider: Provider, at: datetime) -> PriceList | None:
+def _bundled(model: Model, provider: Provider, at: datetime, *, with_files: bool) -> PriceList | None:
     snapshot = _snapshot()
     biller = _biller(provider)
     if biller is None:
@@ -137,7 +144,7 @@ def _bundled(model: Model, provider: Provider, at: datetime) -> PriceList | None
         _, found = snapshot.find_provider_model(model.name, None, biller, None)
     except LookupError:
         return None
-    return bundled_prices(found, at)
+    return bundled_prices(found, at, with_files=with_files)
 
 
 def _biller(provider: Provider) -> str | None:
@@ -148,20 +155,27 @@ def _biller(provider: Provider) -> str | None:
         return _BILLED_BY.get(provider.name)
 
 
-def bundled_prices(model: ModelInfo, at: datetime) -> PriceList | None:
+def bundled_prices(model: ModelInfo, at: datetime, *, with_files: bool = False) -> PriceList | None:
     """The prices of a model at a moment; None if they are not known or not all by the token.
 
     Where they change with the time of day they are the highest of the day: a batch runs for hours, and it
-    must not pass its limit. All that comes from a model which makes pictures or speech is priced as those.
+    must not pass its limit. All that comes from a model which makes pictures or speech is priced as those,
+    and so is all that goes to it with files.
     """
-    prices = list(dict.fromkeys(_steps(model.get_prices(moment)) for moment in _moments(model, at)))
+    prices = list(
+        dict.fromkeys(
+            _steps(model.get_prices(moment), with_files=with_files) for moment in _moments(model, at)
+        )
+    )
     if None in prices:
         return None
     lists = [steps for steps in prices if steps is not None]
     if len(lists) > 1:
         return _dearest(lists, source=_DEAREST_HOUR)
-    is_media = any(getattr(model.get_prices(at), name, None) is not None for name in _MEDIA)
-    return _dearest(lists, source=_DEAREST_OUTPUT if is_media else _SOURCE)
+    if any(getattr(model.get_prices(at), name, None) is not None for name in _MEDIA):
+        return _dearest(lists, source=_DEAREST_OUTPUT)
+    files_differ = with_files and prices[0] != _steps(model.get_prices(at), with_files=False)
+    return _dearest(lists, source=_DEAREST_INPUT if files_differ else _SOURCE)
 
 
 _Rates = tuple[Decimal, Decimal, Decimal, Decimal, Decimal]  # input, output, cached, cache writes, call
@@ -180,7 +194,7 @@ def _moments(model: ModelInfo, at: datetime) -> Iterator[datetime]:
                 yield datetime.combine(day, begins if begins.tzinfo else begins.replace(tzinfo=UTC))
 
 
-def _steps(prices: ModelPrice) -> _Steps | None:
+def _steps(prices: ModelPrice, *, with_files: bool) -> _Steps | None:
     """The prices by the length of the prompt; None if a chat pays for other things too, or it is unknown."""
     told = {key: value for key, value in vars(prices).items() if value is not None}
     if any(key not in _OURS and not any(unit in key for unit in _ELSEWHERE) for key in told):
@@ -195,8 +209,12 @@ def _steps(prices: ModelPrice) -> _Steps | None:
         told.get("requests_kcount", Decimal(0)) / 1000,
     ]
     outputs = [told["output_mtok"], *(told[name] for name in _MEDIA if name in told)]
+    inputs, cached = [rates[0]], [rates[2]]
+    if with_files:
+        inputs += [told[name] for name in _MEDIA_IN if name in told]
+        cached += [told[name] for name in _MEDIA_CACHED if name in told]
     starts = {0}
-    for rate in (*rates, *outputs):
+    for rate in (*rates, *outputs, *inputs, *cached):
         if isinstance(rate, TieredPrices):
             starts.update(
                 tier.start + 1 for tier in rate.tiers
@@ -205,9 +223,9 @@ def _steps(prices: ModelPrice) -> _Steps | None:
         (
             start,
             (
-                _rate(rates[0], start),
-                max(_rate(output, start) for output in outputs),
-                _rate(rates[2], start),
+                max(_rate(price, start) for price in inputs),
+                max(_rate(price, start) for price in outputs),
+                max(_rate(price, start) for price in cached),
                 _rate(rates[3], start),
                 _rate(rates[4], start),
             ),

@@ -53,7 +53,11 @@ class Setup:
 
     def price_lists(self) -> dict[Model, PriceList | None]:
         """The prices of each model; None where they are unknown."""
-        return {model: self.prices.price_list(model, self.provider(model)) for model in self.models}
+        with_files = bool(self.job.files.columns)
+        return {
+            model: self.prices.price_list(model, self.provider(model), with_files=with_files)
+            for model in self.models
+        }
 
     def secrets(self) -> dict[str, Secret | None]:
         """The key of each provider that the job calls, by the provider's name.

@@ -359,3 +359,19 @@ def test_prices_are_looked_up_once(tmp_path: Path) -> None:
     """The same model gives the very same list."""
     book = PriceBook(at=NOW)
     assert prices_of("openai:gpt-5-mini", book=book) is prices_of("openai:gpt-5-mini", book=book)
+
+
+def test_what_goes_with_files_is_priced_as_the_dearest_of_them() -> None:
+    """A usage does not tell how many tokens were sounds: with files all are priced so, without them none."""
+    model = Model.parse("google:gemini-2.5-flash")
+    book = PriceBook(at=NOW)
+    words = book.price_list(model, PROVIDERS["google"])
+    files = book.price_list(model, PROVIDERS["google"], with_files=True)
+    assert words is not None
+    assert files is not None
+    assert files.steps[0][1].input == Decimal(1) > words.steps[0][1].input
+    assert files.steps[0][1].output == words.steps[0][1].output
+    assert "dearest input" in files.steps[0][1].source
+    plain = Model.parse("anthropic:claude-haiku-4-5")
+    same = book.price_list(plain, PROVIDERS["anthropic"], with_files=True)
+    assert same == book.price_list(plain, PROVIDERS["anthropic"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections import Counter
 from statistics import NormalDist
 from typing import Final
@@ -28,12 +29,15 @@ class Chance:
         """Whether this draw falls into the share."""
         return share > 0 and self._fraction(settings, purpose, subject) < share
 
-    def one_of(self, settings: Settings, family: str, subject: str) -> str:
-        """The name of the share of the family that this draw falls into, or nothing."""
+    def one_of(self, settings: Settings, family: str, subject: str, *, about: str = "") -> str:
+        """The name of the share of the family that this draw falls into, or nothing.
+
+        Draws about one thing and another are counted apart.
+        """
         shares = [(name, getattr(settings, name)) for name in FAMILIES[family]]
         if not any(share for _, share in shares):
             return ""
-        drawn, top = self._fraction(settings, family, subject), 0.0
+        drawn, top = self._fraction(settings, f"{family}{about}", subject), 0.0
         for name, share in shares:
             top += share
             if drawn < top:
@@ -50,5 +54,12 @@ class Chance:
         return min(settings.lat * math.exp(settings.sigma * _NORMAL.inv_cdf(drawn)), settings.lat_max) / 1000
 
     def _fraction(self, settings: Settings, purpose: str, subject: str) -> float:
-        told = f"{purpose}\0{settings.seed}\0{subject}\0{self.number(purpose, subject)}".encode()
+        """In 0..1; above all shares for whom nothing shall befall."""
+        number = self.number(purpose, subject)
+        is_spared = (settings.first and number > settings.first) or (
+            settings.only and not re.search(settings.only, subject)
+        )
+        if is_spared and purpose != "latency":
+            return math.inf
+        told = f"{purpose}\0{settings.seed}\0{subject}\0{number}".encode()
         return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest()) / 2**64

@@ -200,7 +200,7 @@ class Exchange:
 
     async def _before_reading(self, subject: str) -> None:
         settings = self._settings
-        self._fault = self._world.chance.one_of(settings, "reads", f"{self._name} {subject}")
+        self._fault = self._world.chance.one_of(settings, "reads", subject, about=self._name)
         await self._client.pause((settings.r_ms + settings.slow_ms * (self._fault == "r_slow")) / 1_000)
         await self._misbehave()
 
@@ -294,9 +294,8 @@ class Exchange:
     async def _streamed(self, tell: Callable[[Stream], Awaitable[None]], subject: str) -> None:
         client, settings, world = self._client, self._settings, self._world
         hits, counts = world.chance.hits, world.counts
-        purpose = f"{self._name} {subject}"
-        is_cut = hits(settings, settings.sse_cut, "sse_cut", purpose) or self._fault == "r_trunc"
-        has_error = hits(settings, settings.sse_error, "sse_error", purpose)
+        is_cut = hits(settings, settings.sse_cut, f"cut {self._name}", subject) or self._fault == "r_trunc"
+        has_error = hits(settings, settings.sse_error, f"error {self._name}", subject)
         stream = Stream(client, counts, settings, is_cut=is_cut, has_error=has_error)
         await client.open_stream()
         counts.stream(1)

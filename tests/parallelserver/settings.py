@@ -1,6 +1,7 @@
 """What the server is told to do."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Final, TypeVar
@@ -39,6 +40,10 @@ class Settings:
     auth: str = _setting("", "the x-api-key that is expected; nothing takes any, and each has its own runs")
     row_key: str = _setting("row_key", "the metadata key that names a row, for counts and draws")
     seed: int = _setting(1, "seed of every draw; a draw follows from it, the row and the attempt alone")
+    only: str = _setting(
+        "", "regular expression of the rows that shares befall (group: groups); nothing: all"
+    )
+    first: int = _setting(0, "so many first draws of a row are all that befalls it; 0: no end")
 
     queue_ms: float = _setting(0.0, "a run waits so long in the queue, ms")
     lat: float = _setting(0.0, "median of a run's latency after that, ms")
@@ -146,6 +151,10 @@ class Settings:
         for family, names in FAMILIES.items():
             if sum(getattr(self, name) for name in names) > 1 + 1e-9:
                 raise ValueError(f"the shares of all {family} add up to more than 1")
+        try:
+            re.compile(self.only)
+        except re.error as wrong:
+            raise ValueError(f"only is a regular expression, not {self.only!r}: {wrong}") from None
         if not 400 <= self.c_first_status <= 599:
             raise ValueError("c_first_status is between 400 and 599")
 

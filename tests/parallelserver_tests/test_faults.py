@@ -1,5 +1,6 @@
 """Misbehaviour on demand, and how the official SDK takes it."""
 
+import contextlib
 import json
 
 import parallel
@@ -179,6 +180,27 @@ def test_a_client_that_leaves(sdk, server, eventually):
     eventually(lambda: server.stats()["waiting"] == 0)
     stats = server.stats()
     assert (stats["client_aborts"], stats["results_delivered"], stats["inflight"]) == (1, 0, 1)
+
+
+def test_misfortunes_of_some(sdk, server):
+    """Shares can be kept to some rows, and to their first draws."""
+    client = sdk(only="^bad", first=1, fail=1, c503=1, r500=1)
+    for row in ("good", "bad"):
+        for _ in range(3):
+            with contextlib.suppress(parallel.InternalServerError):
+                run = client.task_run.create(**run_input(row))
+                with contextlib.suppress(parallel.InternalServerError):
+                    client.task_run.retrieve(run.run_id)
+    assert [(run["key"], run["status"]) for run in server.runs()] == [
+        ("good", "completed"),
+        ("good", "completed"),
+        ("good", "completed"),
+        ("bad", "failed"),
+        ("bad", "completed"),
+    ]
+    assert server.stats()["by_outcome"] == {"ok": 9, "c503": 1, "r500": 1}
+    with pytest.raises(ValueError, match="regular expression"):
+        server.config(only="(")
 
 
 def test_draws_are_the_same_every_time(sdk, server):

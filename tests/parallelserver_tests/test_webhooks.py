@@ -125,8 +125,9 @@ def test_webhooks_that_are_not_to_be_trusted(sdk, server, eventually):
 
 def test_nothing_but_loopback_is_called(sdk, server, eventually):
     """A webhook to any other place, or by HTTPS, is never sent anywhere."""
-    client = sdk(wh_tries=1)
-    client.task_run.create(**hooked("http://192.0.2.1/"))
-    client.task_run.create(**hooked("https://127.0.0.1/"))
-    eventually(lambda: server.stats()["webhooks"].get("given_up") == 2)
-    assert server.stats()["webhooks"]["answered_0"] == 2
+    with receiver() as (url, got):
+        client = sdk(wh_tries=1)
+        client.task_run.create(**hooked(url.replace("127.0.0.1", "127.1")))  # which leads there, unspelt
+        client.task_run.create(**hooked(url.replace("http:", "https:")))
+        eventually(lambda: server.stats()["webhooks"].get("given_up") == 2)
+        assert got == []
