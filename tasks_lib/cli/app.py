@@ -597,6 +597,72 @@ def limits(
 
 
 @app.command()
+def listen(
+    *,
+    job: WhoseJob = None,
+    ledger: WhichLedger = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Listen at this address.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=0, max=65_535, help="Listen at this port; 0: any.")
+    ] = 8787,
+    parallel_secret: Annotated[
+        str | None,
+        typer.Option(
+            "--parallel-secret",
+            metavar="VARIABLE",
+            help="Where the secret is that Parallel signs with.  "
+            "[dim]\\[default: PARALLEL_WEBHOOK_SECRET][/]",
+            show_default=False,
+        ),
+    ] = None,
+    webagent_path: Annotated[
+        str | None,
+        typer.Option(
+            "--webagent-path",
+            metavar="VARIABLE",
+            help="Where the secret end of the path is under which Webagent tells.  "
+            "[dim]\\[default: WEBAGENT_HOOK_PATH][/]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Hear from Parallel and Webagent which hosted runs have news.
+
+    The batch that runs then looks at such a run at once, and need not
+    ask often. A notice is a hint and never believed: what became of a
+    run is asked of the API. Without this command runs are polled.
+
+    It listens at /hooks/parallel for notices that are signed with your
+    account's webhook secret, and at /hooks/webagent/SECRET for those of
+    Webagent, which are not signed. Put it behind what ends TLS, and name
+    its public address where runs are begun: for Parallel in the model's
+    parameter webhook, for Webagent in webhook_url.
+
+    For example:
+
+      export PARALLEL_WEBHOOK_SECRET=whsec_…
+      rowmill listen --job configs/jobs/companies.yaml
+
+      export WEBAGENT_HOOK_PATH=$(openssl rand -hex 16)
+      rowmill listen --ledger data/rowmill.duckdb --port 9000
+
+    Exit codes: 0 Ctrl-C ended it, 2 no secret is set or the port is taken.
+    """
+    from tasks_lib.cli.listen import listen as listen_for_notices
+    from tasks_lib.cli.places import ledger_of
+
+    listen_for_notices(
+        ledger_of(named=ledger, job=job),
+        host=host,
+        port=port,
+        parallel_secret=parallel_secret,
+        webagent_path=webagent_path,
+    )
+
+
+@app.command()
 def status(
     place: Annotated[
         Path | None,
