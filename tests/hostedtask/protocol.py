@@ -32,14 +32,14 @@ class PretendRuns:
             known = orjson.loads(response.body)["ids"]
             if known:
                 remote_id = known[-1]
-                yield Accepted(remote_id)
+                yield Accepted(remote_id=remote_id)
         if remote_id is None:
             asked = {"identity": plan.identity, "text": plan.messages[-1].text, "model": choice.model.name}
             response = yield Request(method="POST", url=self._url, headers={}, body=orjson.dumps(asked))
             if response.status != 202:
                 return _failure(response)
             remote_id = orjson.loads(response.body)["id"]
-            yield Accepted(remote_id)
+            yield Accepted(remote_id=remote_id)
         while True:
             response = yield self._get(f"/{remote_id}")
             if response.status != 200:
@@ -50,7 +50,7 @@ class PretendRuns:
                 return Failure(kind=FailureKind.SERVER_ERROR, message=told["error"], remote=remote)
             if told["status"] == "completed":
                 return Reply(text=told["text"], http_status=200, remote=remote)
-            yield Pause(self._every)
+            yield Pause(seconds=self._every)
 
     def _get(self, what: str) -> Request:
         return Request(method="GET", url=self._url + what, headers={})
