@@ -9,6 +9,7 @@ broken_reply    transient budget  yes
 invalid_output  content budget    yes
 refused                           yes
 length                            yes
+low_confidence                    yes
 circuit_open                      yes
 run_failed                        yes
 rejected
@@ -54,6 +55,7 @@ class FailureKind(Enum):
     INVALID_OUTPUT = "invalid_output"  # an answer that is not what the task's output asks for
     REFUSED = "refused"
     LENGTH = "length"
+    LOW_CONFIDENCE = "low_confidence"  # a hosted run's own word for its answer, below what the job wants
     REJECTED = "rejected"  # 400, 413, 422: our request is at fault
     BAD_ROW = "bad_row"  # the row cannot be asked; no call was made
     POISONED = "poisoned"  # the process died each time that the row was under way; no call was made
@@ -91,6 +93,7 @@ _RULES = {
     FailureKind.INVALID_OUTPUT: _Rule(Budget.CONTENT, another_model=True, ends_batch=False),
     FailureKind.REFUSED: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.LENGTH: _Rule(None, another_model=True, ends_batch=False),
+    FailureKind.LOW_CONFIDENCE: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.GIVEN_UP: _Rule(None, another_model=False, ends_batch=False),
     FailureKind.RUN_FAILED: _Rule(None, another_model=True, ends_batch=False),
     FailureKind.CIRCUIT_OPEN: _Rule(None, another_model=True, ends_batch=False),

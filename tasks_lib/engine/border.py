@@ -1,5 +1,6 @@
 """httpx's shape at the border: our requests over any of httpx's transports, such as its `MockTransport`."""
 
+from collections.abc import Callable
 from typing import Final
 
 import httpx
@@ -36,15 +37,8 @@ class OverHttpx:
 
     async def send(self, request: Request) -> Response | Failure:
         """The response, read whole and unpacked, or what httpx's error means."""
-        sent = httpx.Request(
-            request.method,
-            request.url,
-            headers=request.headers,
-            content=request.body,
-            extensions=self._extensions,
-        )
         try:
-            response = await self._transport.handle_async_request(sent)
+            response = await self._transport.handle_async_request(self._sent(request))
             try:
                 body = await response.aread()
             finally:
@@ -52,6 +46,35 @@ class OverHttpx:
         except httpx.RequestError as error:
             return failure_of(error)
         return Response(status=response.status_code, headers=dict(response.headers), body=body)
+
+    async def follow(
+        self, request: Request, heard: Callable[[bytes | memoryview], None], *, silence: float
+    ) -> Response | Failure:
+        """A response that comes bit by bit; see `PooledTransport.follow`."""
+        whole = bytearray()
+        try:
+            response = await self._transport.handle_async_request(self._sent(request, silence=silence))
+            try:
+                async for piece in response.aiter_bytes():
+                    if response.status_code == 200:
+                        heard(piece)
+                    else:
+                        whole += piece
+            finally:
+                await response.aclose()
+        except httpx.RequestError as error:
+            return failure_of(error)
+        return Response(status=response.status_code, headers=dict(response.headers), body=bytes(whole))
+
+    def _sent(self, request: Request, *, silence: float | None = None) -> httpx.Request:
+        timeout = self._extensions["timeout"]
+        return httpx.Request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            content=request.body,
+            extensions={"timeout": timeout if silence is None else {**timeout, "read": silence}},
+        )
 
 
 def carried_by(transport: Transport | httpx.AsyncBaseTransport) -> Transport:

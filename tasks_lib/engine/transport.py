@@ -6,7 +6,7 @@ connecting nor its reading waits for our event loop. `bench/transports.py` compa
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -84,6 +84,35 @@ class PooledTransport:
             return failure_of(error)
         finally:
             self._deadlines.lift(deadline)
+
+    async def follow(
+        self, request: Request, heard: Callable[[bytes | memoryview], None], *, silence: float
+    ) -> Response | Failure:
+        """A response that comes bit by bit, for as long as bits come.
+
+        `heard` is given each piece of a 200's body at once; the response that is returned at its end has none.
+        A pause of more than `silence` seconds is a timeout, as is a connection that is not made in time.
+        """
+        try:
+            async with asyncio.timeout(self._total):
+                told = await self._client.request(
+                    _METHODS[request.method], request.url, headers=request.headers, body=request.body
+                )
+                status, headers = told.status.as_int(), _headers_of(told.headers)
+                if status != 200:
+                    return Response(status=status, headers=headers, body=await told.bytes())
+            async with told.stream() as pieces:
+                while True:
+                    async with asyncio.timeout(silence):
+                        piece = await anext(pieces, None)
+                    if piece is None:
+                        return Response(status=status, headers=headers)
+                    if isinstance(piece, memoryview):  # and no trailers
+                        heard(piece)
+        except TimeoutError:
+            return Failure(kind=FailureKind.TIMEOUT, message=f"nothing came for {silence:g} s")
+        except POOL_ERRORS as error:
+            return failure_of(error)
 
     async def aclose(self) -> None:
         """Close all connections; calls in flight are cancelled."""
