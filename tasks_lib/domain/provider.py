@@ -1,6 +1,7 @@
 """An API and our account with it."""
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import NoReturn
 
@@ -42,6 +43,7 @@ class Hosted:
     oauth_client_id: str | None = None  # Rightbrain: the variable's name; with a secret, in place of a key
     oauth_client_secret: str | None = None  # Rightbrain: the variable's name
     oauth_url: str | None = None  # Rightbrain: where tokens are had
+    dollars_per_credit: Decimal | None = None  # Rightbrain; None: what its runs cost is not known in dollars
     edition: str = "self_hosted"  # Webagent: or `cloud`
 
 

@@ -73,6 +73,7 @@ class RemoteRun:
     warnings: tuple[str, ...] = ()
     citations: tuple[Citation, ...] = ()
     steps: tuple[Step, ...] = ()
+    further: Mapping[str, JsonValue] = field(default_factory=dict)  # all else, in the API's own words
 
     @property
     def is_over(self) -> bool:

@@ -44,7 +44,7 @@ def test_which_failures_lead_on_pays_for_no_row_again(project):
     [
         (
             WITH_FALLBACK + "fallback_on: [timeouts]\n",
-            "configs/tasks/task.yaml:5:15: fallback_on[0] must be rate_limited, transient, server_error, timeout, connection, broken_reply, refused, length or invalid_output, not 'timeouts'",
+            "configs/tasks/task.yaml:5:15: fallback_on[0] must be rate_limited, transient, server_error, timeout, connection, broken_reply, run_failed, refused, length or invalid_output, not 'timeouts'",
         ),
         (
             TASK + "fallback_on: [timeout]\n",
