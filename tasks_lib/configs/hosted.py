@@ -10,7 +10,10 @@ from tasks_lib.domain.provider import Hosted, Provider, Secret
 
 _OAUTH: Final = ("oauth_client_id", "oauth_client_secret", "oauth_url")
 _IDS: Final = ("org_id", "project_id")
-_KNOWN_TO: Final[Mapping[str, str]] = {**dict.fromkeys((*_IDS, *_OAUTH), "rightbrain"), "edition": "webagent"}
+_KNOWN_TO: Final[Mapping[str, str]] = {
+    **dict.fromkeys((*_IDS, *_OAUTH, "dollars_per_credit"), "rightbrain"),
+    "edition": "webagent",
+}
 _LONGEST: Final = 4096  # characters of a secret
 
 Tell = Callable[[str, str, str | None], None]
@@ -45,6 +48,7 @@ def hosted_of(file: ProviderFile, *, env: Mapping[str, str], tell: Tell) -> Host
         oauth_client_id=file.oauth_client_id,
         oauth_client_secret=file.oauth_client_secret,
         oauth_url=file.oauth_url,
+        dollars_per_credit=file.dollars_per_credit,
         edition=file.edition or "self_hosted",
     )
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, RootModel, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from tasks_lib.configs.fields import CLOSED, Keys, Name, Seconds, Text
+from tasks_lib.configs.fields import CLOSED, Dollars, Keys, Name, Seconds, Text
 from tasks_lib.configs.job_file import LimitsFile
 from tasks_lib.configs.places import VARIABLE, Address, Variable
 from tasks_lib.configs.problems import looks_like_a_secret
@@ -188,6 +188,11 @@ class ProviderFile(Keys):
     )
     oauth_url: Address | None = Field(
         default=None, description="The address at which such tokens are had, with protocol rightbrain"
+    )
+    dollars_per_credit: Dollars | None = Field(
+        default=None,
+        description="What a credit costs you, with protocol rightbrain: the cost of a run is then what it "
+        "was charged. By default its cost is unknown, as the API tells credits and no price",
     )
     edition: Literal["self_hosted", "cloud"] | None = Field(
         default=None,

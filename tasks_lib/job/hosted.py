@@ -10,8 +10,11 @@ from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.task import ModelChoice
 from tasks_lib.job.setup import Setup
+from tasks_lib.providers import rightbrain_asking
 
-_PROBLEMS: Final[Mapping[str, Callable[[Mapping[str, JsonValue], Output], Sequence[str]]]] = {}
+_PROBLEMS: Final[Mapping[str, Callable[[Mapping[str, JsonValue], Output], Sequence[str]]]] = {
+    "rightbrain": rightbrain_asking.problems,
+}
 """What is wrong with a model's parameters, or with the answers that are asked for, by protocol."""
 _TAKE_FILES: Final = frozenset({"rightbrain"})
 

@@ -28,10 +28,10 @@ from tasks_lib.providers.protocol import Accepted, Exchange, Pause, Request, Res
 from tasks_lib.providers.rightbrain_asking import (
     body_of,
     is_of,
+    problems,
     query_of,
     reference_of,
     references_of,
-    wrong_with,
 )
 from tasks_lib.providers.rightbrain_errors import Errors, request_id_of
 from tasks_lib.providers.rightbrain_record import (
@@ -108,9 +108,9 @@ class Rightbrain:
         task = parsed_id(choice.model.name)
         if task is None:
             return _rejected(f"{choice.model.name!r} is no id of a task at Rightbrain, which is a UUID")
-        wrong = wrong_with(choice.parameters)
-        if wrong is not None:
-            return _rejected(wrong)
+        wrong = problems(choice.parameters, plan.output)
+        if wrong:
+            return _rejected(wrong[0])
         runs = f"{self._tasks}/{task}/run"
         if remote_id is not None:
             found = yield from self._taken_up(plan, runs, remote_id)
@@ -188,9 +188,7 @@ class Rightbrain:
                     break
         return None
 
-    def _outcome(
-        self, plan: Plan, record: _Record, response: Response, *, named: str | None
-    ) -> Exchange:
+    def _outcome(self, plan: Plan, record: _Record, response: Response, *, named: str | None) -> Exchange:
         """What a record says, with the file that the run has made; `named` is the id that is durable."""
         run_id = run_id_of(record)
         if run_id is None:

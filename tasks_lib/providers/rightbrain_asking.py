@@ -9,6 +9,7 @@ import orjson
 
 from tasks_lib.domain.fingerprint import JsonValue, content_hash
 from tasks_lib.domain.labels import LONGEST_LABEL
+from tasks_lib.domain.output import Output
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.task import ModelChoice
 from tasks_lib.domain.uuids import parsed_id
@@ -17,21 +18,20 @@ PARAMETERS: Final = ("revision_id", "revision_tag", "use_fallback_model")
 _MARK: Final = 16  # hexadecimal digits behind a reference, which make it one row's own
 
 
-def wrong_with(parameters: Mapping[str, JsonValue]) -> str | None:
-    """Why a task cannot be run with these parameters; None if it can."""
-    strange = next((name for name in parameters if name not in PARAMETERS), None)
-    if strange is not None:
-        return f"a task at Rightbrain has no parameter {strange!r}, but {', '.join(PARAMETERS)}"
+def problems(parameters: Mapping[str, JsonValue], output: Output) -> list[str]:  # noqa: ARG001  # as others
+    """Why a task cannot be run with these parameters; what it answers is its own affair."""
+    known = ", ".join(PARAMETERS)
+    found = [f"it has no parameter {name!r}, but {known}" for name in parameters if name not in PARAMETERS]
     pinned, tag = parameters.get("revision_id"), parameters.get("revision_tag")
     if pinned is not None and not (isinstance(pinned, str) and parsed_id(pinned)):
-        return "revision_id must be a UUID: the id of one of the task's revisions there"
+        found.append("revision_id must be the id of one of the task's revisions there, which is a UUID")
     if tag is not None and not (isinstance(tag, str) and tag.strip()):
-        return "revision_tag must be the tag of one of the task's revisions there"
+        found.append("revision_tag must be the tag of one of the task's revisions there")
     if pinned is not None and tag is not None:
-        return "revision_id and revision_tag exclude each other"
+        found.append("revision_id and revision_tag exclude each other")
     if not isinstance(parameters.get("use_fallback_model", False), bool):
-        return "use_fallback_model must be true or false"
-    return None
+        found.append("use_fallback_model must be true or false")
+    return found
 
 
 def query_of(plan: Plan, choice: ModelChoice) -> str:

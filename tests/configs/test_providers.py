@@ -25,6 +25,7 @@ def test_providers_are_known_without_a_file() -> None:
         "mistral": ("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
         "together": ("https://api.together.ai/v1", "TOGETHER_API_KEY"),
         "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+        "rightbrain": ("https://app.rightbrain.ai/api/v1", "RB_API_KEY"),
         "ollama": ("http://localhost:11434/v1", None),
         "vllm": ("http://localhost:8000/v1", None),
         "llamacpp": ("http://localhost:8080/v1", None),
@@ -32,7 +33,8 @@ def test_providers_are_known_without_a_file() -> None:
     }
     assert [name for name, one in providers.items() if one.free] == ["ollama", "vllm", "llamacpp", "local"]
     assert [name for name, one in providers.items() if one.protocol == "local"] == ["local"]
-    assert not any(one.limits.in_flight for one in providers.values())  # that is found out
+    # how many calls may be in flight is found out, but of hosted tasks, whose runs cannot be taken back
+    assert not any(one.limits.in_flight for one in providers.values() if one.hosted is None)
 
 
 def test_labels_and_forms_are_told_only_where_they_are_known(project: Project) -> None:
