@@ -1,8 +1,8 @@
 """Webagent: a row is a run of a browser agent's task, at a server of one's own or in the cloud.
 
 https://docs.webagent.cloud, and for what that leaves open the server's source. A run is begun in the
-background and looked at until it is done, so that it survives us; with `wait_for_completion: true` the one request lasts
-as long as the run does. Neither edition tells tokens or cost, and neither can cancel a run.
+background and looked at until it is done, so that it survives us; with `wait_for_completion: true` the one
+request lasts as long as the run does. Neither edition tells tokens or cost, and neither can cancel a run.
 
 A self-hosted server forgets a run whose agent crashes in the background: the row in its database is not done,
 for ever. Only the engine's deadline ends the wait for such a run.
@@ -16,13 +16,14 @@ from urllib.parse import quote
 import orjson
 
 from tasks_lib.domain.failure import Failure, FailureKind
+from tasks_lib.domain.hosted_tasks import wrong_with_name
 from tasks_lib.domain.output import Reply
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.remote import RemoteRun
 from tasks_lib.domain.task import ModelChoice
 from tasks_lib.providers.protocol import Accepted, Exchange, Pause, Request, Response, Step
-from tasks_lib.providers.webagent_ask import CLOUD, SELF_HOSTED, body_of, is_number, marker_of, waits
+from tasks_lib.providers.webagent_ask import CLOUD, SELF_HOSTED, body_of, marker_of, waits
 from tasks_lib.providers.webagent_errors import Errors
 from tasks_lib.providers.webagent_told import Ended, how_it_stands, outcome_of, run_id_of, steps_of
 
@@ -71,9 +72,11 @@ class Webagent:
         """
         if remote_id is not None:
             return (yield from self._followed(remote_id))
-        if self._edition == SELF_HOSTED and not is_number(choice.model.name):
-            message = f"a task of a Webagent server is named by a whole number, not by {choice.model.name!r}"
-            return Failure(kind=FailureKind.UNKNOWN_MODEL, message=message)
+        wrong = wrong_with_name(choice.model.name, protocol="webagent", edition=self._edition)
+        if wrong is not None:
+            return Failure(
+                kind=FailureKind.UNKNOWN_MODEL, message=f"the model {choice.model}: its name {wrong}"
+            )
         body = body_of(plan, choice)
         if isinstance(body, Failure):
             return body
@@ -213,7 +216,8 @@ class Webagent:
     ) -> Reply | Failure:
         outcome = outcome_of(told, ended, remote_id=remote_id, warnings=warnings)
         if isinstance(outcome, Failure):
-            return replace(outcome, message=self._errors.hidden(outcome.message))
+            text = None if outcome.text is None else self._errors.hidden(outcome.text)
+            return replace(outcome, message=self._errors.hidden(outcome.message), text=text)
         return outcome
 
     def _read(self, path: str) -> Request:

@@ -49,7 +49,6 @@ def problems(
     output: Output,
     *,
     edition: str = SELF_HOSTED,
-    task_id: str | None = None,
 ) -> list[str]:
     """All that is wrong with what every run of a revision would be begun with, in words for its author."""
     wrong = [
@@ -57,8 +56,6 @@ def problems(
         for name, value in parameters.items()
         if value is not None and (told := _wrong_with(name, value, edition)) is not None
     ]
-    if task_id is not None and edition == SELF_HOSTED and not is_number(task_id):
-        wrong.append(f"a task of a Webagent server is named by a whole number, not by {task_id!r}")
     schema = schema_asked(output)
     told = None if schema is None else _wrong_with_schema(schema)
     if told is not None:
@@ -69,11 +66,6 @@ def problems(
 def not_sent(parameters: Mapping[str, JsonValue]) -> tuple[str, ...]:
     """The parameters that are a language model's, and that Webagent has no field for."""
     return tuple(name for name in parameters if name in _OF_MODELS)
-
-
-def is_number(task_id: str) -> bool:
-    """Whether a self-hosted server can have a task of this id."""
-    return task_id.isascii() and task_id.isdigit()
 
 
 def waits(choice: ModelChoice) -> bool:
