@@ -93,7 +93,7 @@ class RunData:
     llm_call_timing: float | None  # seconds that exchanges took; None if there was none
     waited: float  # seconds of backoff and gate
     cost: Decimal | None  # dollars that are sure; unknown if an attempt has neither a cost nor an estimate
-    cost_source: str  # price_table, free, joined, stored or unknown
+    cost_source: str  # reported, price_table, free, joined, stored or unknown
     possible_cost: Decimal  # dollars on top, if answers that never arrived were billed
     charged_credits: Decimal | None  # as hosted tasks tell, else the sure cost at the job's rate; or unknown
     is_error: bool
@@ -255,20 +255,39 @@ def _told_credits(attempts: Sequence[Attempt]) -> Decimal | None:
 
 def total_cost(attempts: Sequence[Attempt]) -> Decimal | None:
     """What all attempts cost for sure; unknown if one has neither a cost nor an estimate."""
-    total = _NOTHING
-    for attempt in attempts:
-        if attempt.cost is not None:
-            total += attempt.cost
-        elif attempt.estimated_cost is None:
-            return None
-    return total
+    if any(_is_unknown(attempts, at) for at in range(len(attempts))):
+        return None
+    return sum((attempt.cost for attempt in attempts if attempt.cost is not None), _NOTHING)
+
+
+def _is_unknown(attempts: Sequence[Attempt], at: int) -> bool:
+    """Whether nobody knows what an attempt cost.
+
+    A hosted run that it lost sight of is known as soon as a later attempt, which takes that run up or looks
+    for it before another is begun, has seen the end of one.
+    """
+    attempt = attempts[at]
+    if attempt.cost is not None or attempt.estimated_cost is not None:
+        return False
+    return not any(
+        later.position == attempt.position and later.remote is not None and later.remote.is_over
+        for later in attempts[at + 1 :]
+    ) or (attempt.remote is not None and attempt.remote.is_over)
 
 
 def _cost_source(attempts: Sequence[Attempt]) -> str:
-    if any(attempt.cost is None and attempt.estimated_cost is None for attempt in attempts):
+    if any(_is_unknown(attempts, at) for at in range(len(attempts))):
         return "unknown"
+    if any(_is_reported(attempt) for attempt in attempts):
+        return "reported"
     sources = {attempt.prices.source for attempt in attempts if attempt.prices is not None}
     return "free" if sources <= {"free"} else "price_table"
+
+
+def _is_reported(attempt: Attempt) -> bool:
+    """Whether the cost is that of the credits which a hosted task tells of, and of no price list."""
+    told = attempt.remote.charged_credits if attempt.remote is not None else None
+    return attempt.cost is not None and attempt.prices is None and told is not None
 
 
 def _primary_failure(attempts: Sequence[Attempt]) -> str | None:
