@@ -7,7 +7,7 @@ from time import monotonic
 
 import httpx
 
-from tasks_lib.configs import route_for
+from tasks_lib.configs import oauth_for, route_for
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.engine.adaptive import Adaptive
@@ -16,19 +16,11 @@ from tasks_lib.engine.border import OverHttpx
 from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.shared import NotShared, SharedAccount, join_account
 from tasks_lib.engine.transport import PooledTransport
+from tasks_lib.job.protocols import protocol_of
 from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.local import LOCAL_BASE_URL, open_local
-from tasks_lib.providers.anthropic import Anthropic
-from tasks_lib.providers.google import Google
-from tasks_lib.providers.openai import OpenAI
-from tasks_lib.providers.protocol import Transport, WireProtocol
+from tasks_lib.providers.protocol import Transport
 
-_PROTOCOLS: Mapping[str, Callable[[Provider, Secret | None], WireProtocol]] = {
-    "openai": OpenAI,
-    "anthropic": Anthropic,
-    "google": Google,
-    LOCAL: OpenAI,
-}
 _UNCOMMITTED = 240  # rows that may wait for their commit beside those in flight; two groups and a bit
 
 
@@ -103,7 +95,7 @@ async def open_accounts(
                 provider = replace(provider, base_url=LOCAL_BASE_URL)
             accounts[name] = Account(
                 provider=provider,
-                protocol=_PROTOCOLS[provider.protocol](provider, key),
+                protocol=protocol_of(provider, key, oauth_for(provider, setup.environment.variables)),
                 transport=pool,
                 gate=_gate(limits, shared),
             )
