@@ -90,7 +90,7 @@ class PooledTransport:
     ) -> Response | Failure:
         """A response that comes bit by bit, for as long as bits come.
 
-        `heard` is given each piece of a 200's body at once; the response that is returned at its end has none.
+        `heard` is given each piece of a 200's body at once; the response at its end has none of it.
         A pause of more than `silence` seconds is a timeout, as is a connection that is not made in time.
         """
         try:
