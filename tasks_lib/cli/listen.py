@@ -86,10 +86,8 @@ async def _listen(ledger: Path, hooks: list[Hook], host: str, port: int) -> None
     became: Counter[str] = Counter()
 
     def came(notice: Came) -> None:
-        became["taken" if notice.verdict.status < 300 else "refused"] += 1
-        _log(
-            f"{notice.hook or '-'} {notice.verdict.status} {notice.verdict.why} ({count(notice.bytes)} bytes)"
-        )
+        became["taken" if notice.status < 300 else "refused"] += 1
+        _log(f"{notice.hook or '-'} {notice.status} {notice.why} ({count(notice.bytes)} bytes)")
 
     courier = Courier(ledger, say=_log)
     server = await HookServer.opened(hooks, host=host, port=port, offer=courier.offer, came=came)

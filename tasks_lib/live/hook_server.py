@@ -46,7 +46,8 @@ class Came:
     """A notice that came, without its content."""
 
     hook: str | None  # None: it came under no path of ours
-    verdict: Verdict
+    status: int  # that was answered
+    why: str
     bytes: int  # of its body, as far as it was read
 
 
@@ -130,18 +131,20 @@ class HookServer:
                 verdict = _BUSY
                 if self._connections <= self._bounds.connections:
                     hook, verdict = await self._heard(request)
-                self._came(
-                    Came(hook=hook.name if hook is not None else None, verdict=verdict, bytes=request.read)
-                )
+                self._tell(hook, verdict, request)
                 with anyio.move_on_after(_FAREWELL_SECONDS):
                     await request.answer(verdict.status)
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 pass  # it has hung up
             except Exception as error:  # noqa: BLE001 - nobody outside is to end what others are told by
                 why = f"an error of rowmill itself, {type(error).__name__}"
-                self._came(Came(hook=None, verdict=Verdict(status=500, why=why), bytes=request.read))
+                self._tell(None, Verdict(status=500, why=why), request)
             finally:
                 self._connections -= 1
+
+    def _tell(self, hook: Hook | None, verdict: Verdict, request: "_Incoming") -> None:
+        name = hook.name if hook is not None else None
+        self._came(Came(hook=name, status=verdict.status, why=verdict.why, bytes=request.read))
 
     async def _heard(self, request: "_Incoming") -> tuple[Hook | None, Verdict]:
         """Whose notice came, and what becomes of it."""
