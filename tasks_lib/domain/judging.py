@@ -25,7 +25,7 @@ def judge(output: Output, reply: Reply) -> Answer | Failure:
     """The answer that a reply holds, or why it holds none, in words short enough to send back.
 
     The value of CSV is a list of objects, one for each row; that of PDF is the document's Markdown; a picture
-    or recording has none, but its media.
+    or recording has none, but its media, and so has a document that comes as a file.
     """
     if reply.finish is Finish.REFUSED:
         return _not(FailureKind.REFUSED, _cut(reply.text, _TOLD) or "the model declined", reply)
@@ -41,6 +41,8 @@ def _verdict(output: Output, reply: Reply) -> Answer | str:
     """The answer, or what is wrong with it."""
     if output.modality.is_media:
         return _media(output, reply)
+    if output.modality is Modality.PDF and reply.media is not None and reply.media.content:
+        return Answer(value=None, media=reply.media)
     if output.modality in {Modality.TEXT, Modality.PDF}:
         return _prose(output, reply)
     if reply.finish is Finish.LENGTH:  # whole by chance, and not what the model wanted to say

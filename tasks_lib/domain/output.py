@@ -46,7 +46,7 @@ class Finish(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """A picture or a recording that a model made."""
+    """A picture or a recording that a model made, or a document that a hosted task did."""
 
     content: bytes
     mime_type: str | None = None  # as the provider has it, which need not be true

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from tasks_lib.domain.job import Job
 from tasks_lib.domain.mistake import Mistake
@@ -14,6 +15,9 @@ from tasks_lib.ledger import Ledger
 from tasks_lib.outputs import FileStore, Keeper, check_needs, sweep, writing
 
 
+_MAKES_FILES: Final = frozenset({"rightbrain"})  # itself, whatever the modality
+
+
 def check_files(setup: Setup) -> None:
     """Make sure that answers which are files can be made and kept; nothing of any other job is looked at.
 
@@ -23,7 +27,8 @@ def check_files(setup: Setup) -> None:
     modality = setup.job.task.output.modality
     if not modality.is_file:
         return
-    check_needs(modality)
+    if any(setup.provider(model).protocol not in _MAKES_FILES for model in setup.models):
+        check_needs(modality)
     store = FileStore.beside(setup.job.ledger)
     if store is not None:
         store.prove_writable()

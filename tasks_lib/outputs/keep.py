@@ -26,7 +26,11 @@ from tasks_lib.outputs.mime import (
 from tasks_lib.outputs.store import FilesError, FileStore, fact_of
 
 _THREADS: Final = 2 * (os.cpu_count() or 1)  # of our own: commits wait for none of them
-_KIND: Final = {Modality.IMAGE: ("image/", "picture"), Modality.AUDIO: ("audio/", "recording")}
+_KIND: Final = {
+    Modality.IMAGE: ("image/", "picture"),
+    Modality.AUDIO: ("audio/", "recording"),
+    Modality.PDF: (PDF, "document"),  # that came as one; what comes as words is set as pages
+}
 _SHOWN: Final = 200  # characters of what came instead of a file
 _OGG: Final = {"audio/ogg", "audio/opus"}
 
@@ -81,7 +85,7 @@ class Keeper:
         if output.modality is Modality.CSV:
             rows = cast("list[Mapping[str, JsonValue]]", answer.value)
             return csv_text(rows, output.columns).encode(errors="replace"), CSV, ()
-        if output.modality is Modality.PDF:
+        if output.modality is Modality.PDF and answer.media is None:
             return self._pages(str(answer.value))
         assert answer.media is not None  # noqa: S101 - a reply without it is no answer of these modalities
         return _sniffed(answer.media.content, output.modality, asked=output.file_type)
@@ -99,7 +103,7 @@ class Keeper:
 def _sniffed(
     content: bytes, modality: Modality, *, asked: str | None
 ) -> tuple[bytes, str, tuple[str, ...]] | Failure:
-    """What came as a picture or recording, if it is one."""
+    """What came as a picture, recording or document, if it is one."""
     prefix, noun = _KIND[modality]
     mime_type = mime_of(content)
     if not content:

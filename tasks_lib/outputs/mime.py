@@ -41,6 +41,7 @@ _OF_FILE_TYPE: Final[Mapping[str, str]] = {
     "flac": "audio/flac",
 }
 _MPEG_LAYERS: Final = (0b01, 0b10, 0b11)
+_PDF_TAIL: Final = 1024  # bytes in which readers look for the end of a document
 _HEAD = 256  # bytes that tell a text from a file
 
 
@@ -82,6 +83,8 @@ def is_whole(content: bytes, mime_type: str) -> bool:
             return content.rstrip(b"\0").endswith(b";")
         case "audio/wav":
             return _wav_is_whole(content)
+        case "application/pdf":
+            return b"%%EOF" in content[-_PDF_TAIL:]
     return True
 
 

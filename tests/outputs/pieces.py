@@ -33,6 +33,11 @@ def jpeg() -> bytes:
     return b"\xff\xd8" + app1 + b"\xff\xda\0\x02" + b"scan\xff\0data" + b"\xff\xd9"
 
 
+def pdf() -> bytes:
+    """What looks like a document from outside."""
+    return b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"
+
+
 def webp() -> bytes:
     data = b"WEBPVP8 " + struct.pack("<I", 4) + b"\0" * 4
     return b"RIFF" + struct.pack("<I", len(data)) + data

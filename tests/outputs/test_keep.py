@@ -12,7 +12,7 @@ from pypdf import PdfReader
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.output import Answer, Media, Modality
 from tasks_lib.outputs import FileStore, Keeper
-from tests.outputs.pieces import MP3, OGG, facts, jpeg, plan_of, png, wav
+from tests.outputs.pieces import MP3, OGG, facts, jpeg, pdf, plan_of, png, wav
 
 pytestmark = pytest.mark.anyio
 
@@ -91,6 +91,8 @@ async def test_recordings(store: FileStore, file_type: str | None, content: byte
         (wav()[:-2], Modality.AUDIO, "the recording (audio/wav) has no end: "),
         (png(), Modality.AUDIO, "what came is no recording, but image/png"),
         (b"", Modality.IMAGE, "the picture is empty"),
+        (b"<html>Not here</html>", Modality.PDF, "what came is no document, but a web page"),
+        (pdf()[:-9], Modality.PDF, "the document (application/pdf) has no end: "),
         (b"\0" * 50, Modality.IMAGE, "what came is no picture, but something unknown"),
         (
             b"<svg><script>1</script></svg>",
@@ -122,6 +124,13 @@ async def test_a_pdf_is_set_from_the_text(store: FileStore) -> None:
     assert reader.metadata is not None
     assert reader.metadata.title == "letters"
     assert "Dear Ada" in reader.pages[0].extract_text()
+    assert facts(answer.value)["content_type"] == "application/pdf"
+
+
+async def test_r19_a_document_that_comes_as_a_file_is_kept_as_it_is(store: FileStore) -> None:
+    """R19: a hosted task tells its pdf as a file, in which nothing is set anew; its end is looked for."""
+    answer, content = await kept(store, made(pdf()), Modality.PDF)
+    assert content == pdf()
     assert facts(answer.value)["content_type"] == "application/pdf"
 
 
