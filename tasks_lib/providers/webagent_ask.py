@@ -63,9 +63,15 @@ def problems(
     return wrong
 
 
-def not_sent(parameters: Mapping[str, JsonValue]) -> tuple[str, ...]:
-    """The parameters that are a language model's, and that Webagent has no field for."""
-    return tuple(name for name in parameters if name in _OF_MODELS)
+def cautions(parameters: Mapping[str, JsonValue], output: Output) -> list[str]:
+    """What is likely not meant, though the server takes it."""
+    found = []
+    unsent = [name for name in parameters if name in _OF_MODELS]
+    if unsent:
+        found.append(f"Webagent has no parameters {', '.join(unsent)}: they are not sent")
+    if parameters.get("use_cached_workflow") is True and schema_asked(output) is not None:
+        found.append("a cached workflow answers with a page's text, whatever output.schema says")
+    return found
 
 
 def waits(choice: ModelChoice) -> bool:

@@ -85,7 +85,7 @@ def outcome_of(
         http_status=200,
         text=text[:_KEPT] or None,
         model=model,
-        maybe_billed=False,
+        maybe_billed=True,  # what its model said is, by somebody
         remote=remote,
     )
 

@@ -26,6 +26,8 @@ def test_providers_are_known_without_a_file() -> None:
         "together": ("https://api.together.ai/v1", "TOGETHER_API_KEY"),
         "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
         "rightbrain": ("https://app.rightbrain.ai/api/v1", "RB_API_KEY"),
+        "webagent": ("http://localhost:8080", None),
+        "webagent_cloud": ("https://api.webagent.cloud", "WEBAGENT_API_KEY"),
         "ollama": ("http://localhost:11434/v1", None),
         "vllm": ("http://localhost:8000/v1", None),
         "llamacpp": ("http://localhost:8080/v1", None),

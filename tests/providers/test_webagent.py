@@ -185,6 +185,7 @@ def test_an_agent_that_fails(told, why):
     plan = a_plan(wait_for_completion=True)
     failure = Driven(self_hosted(), plan, [said({**STARTED, **told})]).failure
     assert (failure.kind, failure.message) == (FailureKind.RUN_FAILED, why)
+    assert failure.maybe_billed, "its model's tokens are"
     assert failure.remote is not None
     assert failure.remote.status == "failure"
 

@@ -5,7 +5,7 @@ import pytest
 from tasks_lib.domain.csv_columns import ColumnType, CsvColumn
 from tasks_lib.domain.failure import FailureKind
 from tasks_lib.domain.output import Modality, Output
-from tasks_lib.providers.webagent_ask import CLOUD, not_sent, problems
+from tasks_lib.providers.webagent_ask import CLOUD, cautions, problems
 from tests.providers.webagent_rig import DONE, SCHEMA, STARTED, Driven, a_plan, cloud, row, said, self_hosted
 
 TEXT = Output.of(Modality.TEXT)
@@ -131,8 +131,16 @@ def test_parameters_of_language_models():
     """A job whose model line alone was changed keeps them; they are not sent, and that can be told."""
     told = {"temperature": 0, "max_tokens": 64, "provider": "groq"}
     assert problems(told, TEXT) == []
-    assert not_sent(told) == ("temperature", "max_tokens")
+    assert cautions(told, TEXT) == ["Webagent has no parameters temperature, max_tokens: they are not sent"]
+    assert cautions({"provider": "groq"}, TEXT) == []
     assert "temperature" not in body_of(a_plan(parameters=told))
+
+
+def test_a_replay_and_a_schema():
+    """W12: a replay does not know of the schema, which is told before the first call."""
+    [told] = cautions({"use_cached_workflow": True}, Output.of(Modality.JSON, SCHEMA))
+    assert told == "a cached workflow answers with a page's text, whatever output.schema says"
+    assert cautions({"use_cached_workflow": True}, TEXT) == []
 
 
 def test_a_schema_that_is_none():

@@ -34,7 +34,7 @@ def a_plan(
     parameters: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Plan:
-    """A plan of one row; `asked` is the template where it is not the text; more of `parameters` may follow."""
+    """One row's; `asked` is the template where it is not the text. Parameters stand apart, or last."""
     choice = ModelChoice(model=model, parameters={**(parameters or {}), **more})
     revision = Revision(
         tag="v1",
