@@ -174,6 +174,7 @@ class Caller:
                     stop=self._stop,
                     seconds=self._left(account.provider, call, attempts),
                     listen=account.hear,
+                    wakes=self.wakes,
                 )
         finally:
             worked = self._clock() - began
@@ -186,8 +187,7 @@ class Caller:
                 began=began,
                 closed_for=account.gate.closed_for,
             )
-            prices = self._prices_for(choice.model, outcome)
-            cost = self._cost(choice.model, outcome, prices)
+            prices, cost = self._priced(account.provider, choice.model, outcome)
             if leave.reserved is not None and self._money is not None:
                 self._money.settle(leave.reserved, cost)
             verdict = outcome if isinstance(outcome, Failure) else judge(plan.output, outcome)
@@ -306,6 +306,16 @@ class Caller:
         """Tokens that an answer has at most; None if nothing bounds it."""
         return self._accounts[choice.model.provider].provider.most_output_tokens(choice)
 
+    def _priced(
+        self, provider: Provider, model: Model, outcome: Reply | Failure
+    ) -> tuple[Prices | None, Decimal | None]:
+        """The prices that hold for what came, and its cost; none where a hosted task tells the cost."""
+        reported = reported_cost(provider, outcome)
+        if reported is not None:
+            return None, reported
+        prices = self._prices_for(model, outcome)
+        return prices, self._cost(model, outcome, prices)
+
     def _prices_for(self, model: Model, outcome: Reply | Failure) -> Prices | None:
         """The prices that hold for what came; without usage only those of an answer paid by the call."""
         prices = self._prices.get(model)
@@ -362,6 +372,13 @@ def estimated_before(plan: Plan, call: Call, attempts: Sequence[Attempt]) -> Dec
     before = remote.estimated_cost if remote is not None and remote.position == call.position else _NOTHING
     here = (one.estimated_cost or _NOTHING for one in attempts if one.position == call.position)
     return sum(here, before)
+
+
+def reported_cost(provider: Provider, outcome: Reply | Failure) -> Decimal | None:
+    """Dollars for the credits that a hosted task tells of; None if none, or if their price is unknown."""
+    rate = provider.hosted.dollars_per_credit if provider.hosted is not None else None
+    charged = outcome.remote.charged_credits if outcome.remote is not None else None
+    return None if rate is None or charged is None else charged * rate
 
 
 def _of_model(outcome: Reply | Failure, sight: Sight | None) -> Failure | None:

@@ -22,6 +22,7 @@ from tasks_lib.domain.policy import Call
 from tasks_lib.domain.task import Model
 from tasks_lib.engine.exchange import have
 from tasks_lib.engine.stop import Stop
+from tasks_lib.engine.wakes import Wakes
 from tasks_lib.providers.protocol import RunProtocol, Transport
 
 _ENDED_ELSEWHERE = frozenset(
@@ -97,6 +98,7 @@ async def follow(
     stop: Stop,
     seconds: float,  # after which it is given up
     listen: Callable[[Mapping[str, str]], None],
+    wakes: Wakes,
 ) -> None:
     """Have a run, and leave in `sight` what came of it.
 
@@ -124,7 +126,8 @@ async def follow(
                 stop.may_let_go(scope)
             exchange = protocol.run(plan, choice, remote_id=call.remote_id, lost=call.lost)
             sight.outcome = _INTERRUPTED
-            sight.outcome = await have(exchange, transport, listen=listen, accepted=accepted)
+            with wakes.waiting(call.remote_id) as wake:
+                sight.outcome = await have(exchange, transport, listen=listen, accepted=accepted, wake=wake)
         finally:
             stop.is_over(scope)
     if scope.cancelled_caught:

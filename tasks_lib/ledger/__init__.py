@@ -5,6 +5,7 @@ from tasks_lib.ledger.errors import LedgerError, LedgerInUse, LedgerTooNew, NotI
 from tasks_lib.ledger.facts import Facts, facts_of, together
 from tasks_lib.ledger.ledger import Ledger, open_ledger
 from tasks_lib.ledger.notices import NoticeFact
+from tasks_lib.ledger.remote_runs import RemoteFact, RemoteGroup
 from tasks_lib.ledger.results import StoredResult
 from tasks_lib.ledger.writer import LedgerWriter, open_writer
 
@@ -18,6 +19,8 @@ __all__ = [
     "LedgerWriter",
     "NotInLedger",
     "NoticeFact",
+    "RemoteFact",
+    "RemoteGroup",
     "StoredResult",
     "facts_of",
     "open_ledger",

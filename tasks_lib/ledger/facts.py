@@ -11,7 +11,7 @@ DuckDB and JSON are UTF-8, which has no lone surrogates: those are stored as U+F
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -28,6 +28,7 @@ from tasks_lib.domain.fingerprint import content_hash
 from tasks_lib.domain.labels import LONGEST_LABEL
 from tasks_lib.domain.output import Answer
 from tasks_lib.domain.plan import Plan
+from tasks_lib.domain.remote import Action, RemoteRun
 from tasks_lib.domain.run import Attempt, Status, TaskRun
 from tasks_lib.domain.task import Revision
 
@@ -109,6 +110,8 @@ _ATTEMPT_TYPES: dict[str, pa.DataType] = {
     "cost": _COST,
     "estimated_cost": _COST,
     "maybe_billed": _FLAG,
+    "remote_id": _TEXT,
+    "remote_run": _TEXT,
 }
 _FILE_TYPES: dict[str, pa.DataType] = {
     "id": _TEXT,
@@ -122,10 +125,37 @@ _FILE_TYPES: dict[str, pa.DataType] = {
     "created_at": _TIME,
 }
 TASK_RUNS, ATTEMPTS, FILES = pa.schema(_TASK_RUN_TYPES), pa.schema(_ATTEMPT_TYPES), pa.schema(_FILE_TYPES)
+_CITATION_TYPES: dict[str, pa.DataType] = {
+    "task_run_id": _TEXT,
+    "number": _WHOLE,
+    "field": _TEXT,
+    "reasoning": _TEXT,
+    "confidence": _TEXT,
+    "url": _TEXT,
+    "title": _TEXT,
+    "excerpts": _TEXT,
+}
+_STEP_TYPES: dict[str, pa.DataType] = {"task_run_id": _TEXT, "number": _WHOLE, "description": _TEXT}
+_ACTION_TYPES: dict[str, pa.DataType] = {
+    "task_run_id": _TEXT,
+    "step": _WHOLE,
+    "number": _WHOLE,
+    "name": _TEXT,
+    "params": _TEXT,
+    "is_done": _FLAG,
+    "success": _FLAG,
+    "extracted_content": _TEXT,
+    "error": _TEXT,
+    "include_in_memory": _FLAG,
+    "further": _TEXT,
+}
+CITATIONS, STEPS = pa.schema(_CITATION_TYPES), pa.schema(_STEP_TYPES)
+ACTIONS = pa.schema(_ACTION_TYPES)
 _FIVE_UNKNOWN = (None, None, None, None, None)
 _FOUR_UNKNOWN = (None, None, None, None)
 _SIX_UNKNOWN = (None, None, None, None, None, None)
 _LONG_TEXTS = ("row_key", "response", "error", "run_data", "primary_failure_reason", "metadata")
+_IN_TABLES = frozenset({"citations", "steps"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -137,11 +167,20 @@ class Facts:
     attempts: pa.Table
     files: pa.Table
     groups: Mapping[str, datetime]  # reporting groups, and when a run was first charged to each
+    citations: pa.Table = field(default_factory=CITATIONS.empty_table)  # this and the next two: hosted runs
+    steps: pa.Table = field(default_factory=STEPS.empty_table)
+    actions: pa.Table = field(default_factory=ACTIONS.empty_table)
+
+    @property
+    def told_by_hosts(self) -> Mapping[str, pa.Table]:
+        """What hosted tasks tell of their runs beside the answers, by the ledger's table."""
+        return {"citations": self.citations, "steps": self.steps, "actions": self.actions}
 
     @property
     def nbytes(self) -> int:
         """Bytes of all tables."""
-        return self.task_runs.nbytes + self.attempts.nbytes + self.files.nbytes
+        told = sum(table.nbytes for table in self.told_by_hosts.values())
+        return self.task_runs.nbytes + self.attempts.nbytes + self.files.nbytes + told
 
 
 def facts_of(task_runs: Sequence[TaskRun], *, revision_ids: Mapping[str, str]) -> Facts:
@@ -156,7 +195,72 @@ def facts_of(task_runs: Sequence[TaskRun], *, revision_ids: Mapping[str, str]) -
         attempts=attempt_columns(task_runs),
         files=file_columns(task_runs),
         groups=groups,
+        **_told_by_hosts(task_runs),
     )
+
+
+def _told_by_hosts(task_runs: Sequence[TaskRun]) -> Mapping[str, pa.Table]:
+    """Citations, steps and actions of hosted runs, each of the run whose end was seen last."""
+    told = [(run.plan.task_run_id, remote) for run in task_runs if (remote := remote_of(run)) is not None]
+    if not told:  # as it mostly is
+        return {}
+    return {
+        "citations": _table(
+            [
+                (
+                    id_,
+                    number,
+                    one.field,
+                    one.reasoning,
+                    one.confidence,
+                    one.url,
+                    one.title,
+                    as_json(one.excerpts),
+                )
+                for id_, remote in told
+                for number, one in enumerate(remote.citations, start=1)
+            ],
+            CITATIONS,
+        ),
+        "steps": _table(
+            [
+                (id_, number, one.description)
+                for id_, remote in told
+                for number, one in enumerate(remote.steps, start=1)
+            ],
+            STEPS,
+        ),
+        "actions": _table(
+            [
+                _action(id_, step, number, action)
+                for id_, remote in told
+                for step, one in enumerate(remote.steps, start=1)
+                for number, action in enumerate(one.actions, start=1)
+            ],
+            ACTIONS,
+        ),
+    }
+
+
+def _action(task_run_id: str, step: int, number: int, action: Action) -> tuple[object, ...]:
+    return (
+        task_run_id,
+        step,
+        number,
+        action.name,
+        as_json(action.params),
+        action.is_done,
+        action.success,
+        action.extracted_content,
+        action.error,
+        action.include_in_memory,
+        as_json(action.further) if action.further else None,
+    )
+
+
+def remote_of(run: TaskRun) -> RemoteRun | None:
+    """What was told last of a run's hosted runs; None if it had none."""
+    return next((one.remote for one in reversed(run.attempts) if one.remote is not None), None)
 
 
 def together(facts: Sequence[Facts]) -> Facts:
@@ -171,6 +275,9 @@ def together(facts: Sequence[Facts]) -> Facts:
         attempts=pa.concat_tables([one.attempts for one in facts]).combine_chunks(),
         files=pa.concat_tables([one.files for one in facts]).combine_chunks(),
         groups=groups,
+        citations=pa.concat_tables([one.citations for one in facts]).combine_chunks(),
+        steps=pa.concat_tables([one.steps for one in facts]).combine_chunks(),
+        actions=pa.concat_tables([one.actions for one in facts]).combine_chunks(),
     )
 
 
@@ -247,6 +354,11 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
     # the sums of a run none of whose calls told its usage are unknown, not zero
     calls = [attempt for attempt in run.attempts if attempt.is_call]
     told = not calls or any(attempt.usage is not None for attempt in calls)
+    remote = remote_of(run)
+    processing = plan.input_processor_timing
+    if processing is None and remote is not None:
+        processing = remote.input_processor_timing
+    warnings = (*(answer.warnings if answer is not None else ()), *(remote.warnings if remote else ()))
     return (
         plan.task_run_id,
         revision_id,
@@ -261,7 +373,7 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
         _hash_of(answer) if answer is not None else None,
         failure.kind.value if failure is not None else None,
         failure.message if failure is not None else None,
-        as_json(_run_data(plan)),
+        as_json(_run_data(plan, remote)),
         *(
             (
                 data.input_tokens,
@@ -273,7 +385,7 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
             if told
             else _FIVE_UNKNOWN
         ),
-        plan.input_processor_timing,
+        processing,
         data.llm_call_timing,
         data.waited,
         data.cost,
@@ -293,7 +405,7 @@ def _task_run(run: TaskRun, revision_id: str) -> tuple[object, ...]:
         plan.context_id,
         run.joined_to,
         as_json(plan.metadata) if plan.metadata else None,
-        as_json(answer.warnings) if answer is not None and answer.warnings else None,
+        as_json(warnings) if warnings else None,
         run.created_at,
         run.finished_at,
     )
@@ -317,13 +429,25 @@ def _hash_of(answer: Answer) -> str:
         return content_hash(as_json(value))
 
 
-def _run_data(plan: Plan) -> dict[str, object]:
-    """What was submitted, as it came; what processors made of it stands beside it."""
-    if not plan.processed:
+def _run_data(plan: Plan, remote: RemoteRun | None) -> dict[str, object]:
+    """What was submitted, as it came; what processors made of it, here or there, stands beside it."""
+    there = {} if remote is None or remote.run_data is None else remote.run_data
+    if not (plan.processed or there):
         return {"submitted": plan.submitted}
-    return {"submitted": plan.submitted} | {
-        f"{name}_processed": value for name, value in plan.processed.items()
+    here = {f"{name}_processed": value for name, value in plan.processed.items()}
+    return {**there, "submitted": plan.submitted, **here}
+
+
+def _remote_run(remote: RemoteRun) -> str:
+    """What a hosted task told of a run, as JSON: all that it knew, but for what has tables of its own."""
+    told = {
+        one.name: value
+        for one in fields(remote)
+        if one.name not in _IN_TABLES and (value := getattr(remote, one.name)) is not None
     }
+    if remote.charged_credits is not None:
+        told["charged_credits"] = str(remote.charged_credits)
+    return as_json({**told, "is_over": remote.is_over})
 
 
 def _file(run: TaskRun, number: int, file: FileFact) -> tuple[object, ...]:
@@ -386,6 +510,8 @@ def _attempt(task_run_id: str, number: int, attempt: Attempt) -> tuple[object, .
         attempt.cost,
         attempt.estimated_cost,
         failure is not None and failure.maybe_billed,
+        attempt.remote_id,
+        _remote_run(attempt.remote) if attempt.remote is not None else None,
     )
 
 

@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from tasks_lib.domain.job import Job
 from tasks_lib.domain.plan import Stored
+from tasks_lib.domain.remote import Remote
 from tasks_lib.domain.run import TaskRun
-from tasks_lib.ledger import batches, deaths, made_files, reports, results
+from tasks_lib.ledger import batches, deaths, made_files, remote_runs, reports, results
 from tasks_lib.ledger.batches import BatchContext
 from tasks_lib.ledger.connections import Connections
 from tasks_lib.ledger.deaths import Death
@@ -29,6 +30,7 @@ from tasks_lib.ledger.facts import (
 )
 from tasks_lib.ledger.migrations import check_readable, migrate, our_migrations
 from tasks_lib.ledger.notices import NoticeFact, insert_notices
+from tasks_lib.ledger.remote_runs import RemoteFact, RemoteGroup
 from tasks_lib.ledger.results import StoredResult, relation
 from tasks_lib.ledger.statements import statement, statements
 from tasks_lib.ledger.stored import Question, stored_answers
@@ -284,6 +286,26 @@ class Ledger:
         with told(self.path), self._transaction() as connection:
             insert_notices(connection, notices, batch_id=batch_id)
 
+    def add_remote_runs(self, facts: Sequence[RemoteFact], *, batch_id: str) -> None:
+        """Write down runs that are about to be begun at hosted tasks, and the ids of those that were.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        if not facts:
+            return
+        with told(self.path), self._transaction() as connection:
+            remote_runs.insert_remote_runs(connection, facts, batch_id=batch_id)
+
+    def add_remote_group(self, group: RemoteGroup) -> None:
+        """Write down a group that was made at a hosted task.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        with told(self.path), self._transaction() as connection:
+            remote_runs.insert_remote_group(connection, group)
+
     def note_output(self, path: Path, *, stamp: str, rows: int) -> None:
         """Write down that an output file was written of what the ledger has now; `stamp` is a UUID.
 
@@ -320,6 +342,9 @@ class Ledger:
                     task_id=context.task_id,
                     user_id=context.user_id,
                 )
+                for name, table in facts.told_by_hosts.items():
+                    if table.num_rows:
+                        remote_runs.insert_told(connection, name, table, batch_id=batch_id)
         if self._groups is not None:
             self._groups |= new_groups
 
@@ -383,6 +408,36 @@ class Ledger:
         """
         with told(self.path):
             return results.times_ended(self.cursor(), identities)
+
+    def open_remote_runs(self, identities: Sequence[str]) -> dict[str, Remote]:
+        """The hosted run of each identity that was begun, and whose end no task run tells.
+
+        So it is with runs of a process that died, that a batch let go or gave up, and of which the last
+        attempt lost sight.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return remote_runs.open_remote_runs(self.cursor(), identities)
+
+    def begun_under(self, remote_ids: Sequence[str]) -> dict[str, set[str]]:
+        """The identities for which hosted runs were begun under each of these ids that is known.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return remote_runs.begun_under(self.cursor(), remote_ids)
+
+    def remote_groups(self, provider: str) -> tuple[RemoteGroup, ...]:
+        """The groups of runs that all batches made at a provider, oldest first.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return remote_runs.remote_groups(self.cursor(), provider)
 
     def stored_answers(
         self, questions: Sequence[Question], *, not_before: datetime | None

@@ -2,12 +2,16 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Protocol
 
 import anyio
 from anyio import to_thread
 
+from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.run import TaskRun
+from tasks_lib.domain.task import Model
+from tasks_lib.ledger.remote_runs import RemoteFact
 
 
 class Taker(Protocol):
@@ -20,8 +24,16 @@ class Taker(Protocol):
         ...
 
 
+Begin = Callable[[Sequence[RemoteFact]], None]
+"""Makes durable that runs begin at hosted tasks, or go on there; called in a thread."""
+
+
+def _nobody_begins(facts: Sequence[RemoteFact]) -> None:
+    raise NotImplementedError("nobody writes down runs of hosted tasks")
+
+
 class LedgerWriter:
-    """Takes task runs as they end; see `open_writer`."""
+    """Takes task runs as they end, and runs of hosted tasks as they begin; see `open_writer`."""
 
     def __init__(
         self,
@@ -31,6 +43,7 @@ class LedgerWriter:
         on_commit: Callable[[int], None] | None,
         group_rows: Callable[[], int],
         group_seconds: float,
+        begin: Begin,
     ) -> None:
         """See `open_writer`."""
         self._ledger = ledger
@@ -40,6 +53,8 @@ class LedgerWriter:
         self._group_seconds = group_seconds
         self._commit_took = 0.0  # seconds of the last one
         self._buffer: list[TaskRun] = []
+        self._begin = begin
+        self._beginning: list[RemoteFact] = []
         self._begun = anyio.Event()  # the buffer has its first row
         self._due = anyio.Event()  # it has a whole group, or there will be no more
         self._durable = anyio.Event()  # the buffer as it is now was committed, or will never be
@@ -57,9 +72,47 @@ class LedgerWriter:
         if self._error is not None:
             raise self._error
         self._buffer.append(task_run)
+        await self._committed()
+
+    async def intend(self, plan: Plan, position: int, model: Model) -> None:
+        """Return once it cannot be forgotten that a run is about to be begun at a hosted task.
+
+        Runs that begin at the same time share a commit.
+
+        Raises:
+            LedgerError: see `add`; nothing is to be begun then.
+        """
+        await self._note(plan, position, model, None)
+
+    async def accepted(self, plan: Plan, position: int, model: Model, remote_id: str) -> None:
+        """Return once it cannot be forgotten under which id a run goes on at a hosted task.
+
+        Raises:
+            LedgerError: see `add`.
+        """
+        await self._note(plan, position, model, remote_id)
+
+    async def _note(self, plan: Plan, position: int, model: Model, remote_id: str | None) -> None:
+        if self._error is not None:
+            raise self._error
+        self._beginning.append(
+            RemoteFact(
+                task_run_id=plan.task_run_id,
+                identity=plan.identity,
+                position=position,
+                provider=model.provider,
+                model=str(model),
+                remote_id=remote_id,
+                at=datetime.now(UTC),
+            )
+        )
+        await self._committed()
+
+    async def _committed(self) -> None:
+        """Wait for the commit of what was just put into a buffer."""
         durable = self._durable
         self._begun.set()
-        if len(self._buffer) >= self._group_rows():
+        if len(self._buffer) + len(self._beginning) >= self._group_rows():
             self._due.set()
         await durable.wait()
         if self._error is not None:
@@ -77,11 +130,11 @@ class LedgerWriter:
         Cancelling has no effect: what is buffered is paid for.
         """
         with anyio.CancelScope(shield=True):
-            while not (self._closing and not self._buffer):
+            while not (self._closing and not (self._buffer or self._beginning)):
                 await self._begun.wait()
                 with anyio.move_on_after(self._patience()):
                     await self._due.wait()
-                if self._buffer:
+                if self._buffer or self._beginning:
                     await self._commit()
                 if self._error is not None:
                     return
@@ -93,13 +146,17 @@ class LedgerWriter:
     async def _commit(self) -> None:
         """Commit all that is buffered: the slower a commit, the more rows share the next one."""
         taken, self._buffer = self._buffer, []
+        beginning, self._beginning = self._beginning, []
         durable, self._durable = self._durable, anyio.Event()
         if not self._closing:
             self._begun, self._due = anyio.Event(), anyio.Event()
         count = 0
 
         def commit() -> None:
-            self._ledger.add(taken, batch_id=self._batch_id, on_commit=counted)
+            if beginning:
+                self._begin(beginning)
+            if taken:
+                self._ledger.add(taken, batch_id=self._batch_id, on_commit=counted)
 
         def counted(rows: int) -> None:
             nonlocal count
@@ -130,6 +187,7 @@ async def open_writer(
     on_commit: Callable[[int], None] | None = None,
     group_rows: Callable[[], int] = lambda: 100,
     group_seconds: float = 0.1,
+    begin: Begin = _nobody_begins,
 ) -> AsyncIterator[LedgerWriter]:
     """A writer of a batch's task runs; on leaving, however that comes, all that it was given is committed.
 
@@ -143,6 +201,7 @@ async def open_writer(
         on_commit: told how many runs more are durable, in the order in which they were added; on this loop.
         group_rows: rows that are worth a commit, at this moment.
         group_seconds: the longest that a row waits for others.
+        begin: writes down what begins at hosted tasks.
 
     Raises:
         LedgerError: a commit failed; what was committed before stands.
@@ -153,6 +212,7 @@ async def open_writer(
         on_commit=on_commit,
         group_rows=group_rows,
         group_seconds=group_seconds,
+        begin=begin,
     )
     raised: BaseException | None = None
     try:

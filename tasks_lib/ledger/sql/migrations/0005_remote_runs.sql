@@ -18,7 +18,7 @@ create table remote_runs (
     provider     varchar not null,
     model        varchar not null,      -- provider:name
     remote_id    varchar,               -- NULL: it is about to be begun
-    at           timestamptz not null
+    noted_at     timestamptz not null
 );
 
 create table citations (

@@ -1,0 +1,6 @@
+-- Adds the actions of browser agents, from `told`; $batch_id is the batch's.
+insert into actions by name
+select
+    * replace (task_run_id::uuid as task_run_id),
+    $batch_id::uuid as batch_id
+from told;
