@@ -30,10 +30,10 @@ async def have(
 
     `listen` hears of every response's headers before the protocol does. `accepted` makes the provider's id of
     the work durable; the exchange goes on when it has returned. With `wake`, a pause ends
-    early when there are news of that work.
+    early when there are news of that work, unless it follows a refusal: who says to wait is not hurried.
     """
     send = carried_by(transport).send
-    answered = False
+    answered = refused = False
     try:
         step = next(exchange)
         while True:
@@ -43,6 +43,7 @@ async def have(
                     # what was answered before is billed, whatever became of the rest
                     return replace(response, maybe_billed=True) if answered else response
                 answered = answered or response.status == 200
+                refused = response.status >= 300
                 if listen is not None:
                     listen(response.headers)
                 step = exchange.send(response if response.status == 200 else _dated(response))
@@ -53,7 +54,7 @@ async def have(
                     await accepted(step.remote_id)
                 step = next(exchange)
             else:
-                await (anyio.sleep if wake is None else wake.pause)(step.seconds)
+                await (anyio.sleep if wake is None or refused else wake.pause)(step.seconds)
                 step = next(exchange)
     except StopIteration as end:
         outcome: Reply | Failure = end.value

@@ -1,8 +1,8 @@
 """Pauses that can be cut short: whoever waits for a hosted run looks at once when the run has news.
 
 News are a hint and never a result: they say which run to look at, and what is true is what the provider then
-answers. So news of a run that nobody waits for are forgotten, and news that come again and again end a pause
-once a second at most.
+answers. So news of a run that nobody waits for are forgotten, and however often they come a pause lasts a
+second: protocols count on some time between two looks.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ import anyio
 MOST_WAITING: Final = 65_536
 """Runs that are listened for at once; those beyond are polled as if nobody sent news."""
 LEAST_SECONDS: Final = 1.0
-"""Between two pauses of one run that news cut short."""
+"""That a pause lasts, unless it is shorter by itself."""
 
 
 class Wake:
@@ -24,7 +24,6 @@ class Wake:
         """See `Wakes.waiting`."""
         self._wakes = wakes
         self._news = anyio.Event()
-        self._not_before = 0.0  # by the event loop's clock
         self._known_as: set[str] = set()
 
     def known_as(self, remote_id: str) -> None:
@@ -38,12 +37,12 @@ class Wake:
 
     async def pause(self, seconds: float) -> None:
         """Wait so long, or until there are news."""
-        with anyio.move_on_after(seconds):
+        least = min(seconds, LEAST_SECONDS)
+        await anyio.sleep(least)
+        with anyio.move_on_after(seconds - least):
             await self._news.wait()
-            await anyio.sleep_until(self._not_before)
         if self._news.is_set():
             self._news = anyio.Event()
-            self._not_before = anyio.current_time() + LEAST_SECONDS
 
     def close(self) -> None:
         """Nobody waits any more."""

@@ -111,15 +111,37 @@ async def test_the_last_word_is_heard():
 
 
 async def test_news_that_come_during_a_look_are_kept():
-    """What is asked when the news come may be answered from before: the pause after it is not made."""
+    """What is asked when news come may be answered from before: the next pause is as short as can be."""
     wakes = Wakes()
     with wakes.waiting("trun_1") as wake:
         wakes.wake("trun_1")
         began = anyio.current_time()
         await wake.pause(60)
-        assert anyio.current_time() == began
+        assert anyio.current_time() == pytest.approx(began + LEAST_SECONDS)
         await wake.pause(60)
-        assert anyio.current_time() == began + 60
+        assert anyio.current_time() == pytest.approx(began + LEAST_SECONDS + 60)
+
+
+async def test_a_pause_is_never_longer_for_being_woken():
+    """One that is shorter than a second anyway stays as short."""
+    wakes = Wakes()
+    with wakes.waiting("trun_1") as wake:
+        for _ in range(2):
+            wakes.wake("trun_1")
+            began = anyio.current_time()
+            await wake.pause(0.25)
+            assert anyio.current_time() == pytest.approx(began + 0.25)
+
+
+async def test_who_says_to_wait_is_not_hurried():
+    """A pause after a refusal is made whole, news or not; those that came meanwhile shorten the one after."""
+
+    class Busy(Run):
+        async def send(self, request: Request) -> Response:
+            told = await super().send(request)
+            return Response(status=429, headers={"retry-after": "60"}) if len(self.looks) == 2 else told
+
+    assert await looks(Busy(ends_at=50), {10: "trun_1", 20: "trun_1"}) == [0, 10, 70]
 
 
 async def test_two_providers_may_have_one_id():
@@ -131,7 +153,7 @@ async def test_two_providers_may_have_one_id():
             assert wakes.wake("17")
             await one.pause(60)
             await other.pause(60)
-            assert anyio.current_time() == began
+            assert anyio.current_time() == pytest.approx(began + 2 * LEAST_SECONDS)
         assert wakes.wake("17")
     assert not wakes.wake("17")
 
