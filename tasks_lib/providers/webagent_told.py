@@ -139,7 +139,7 @@ def _why(told: Mapping[str, Any], ended: Ended, steps: tuple[Step, ...], text: s
     said = " ".join((errors[-1] if errors else text).split())[:_SHOWN]
     if ended is Ended.STOPPED:
         why = "the agent stopped before it was done"
-    elif told.get("is_successful") is False or told.get("status") == "failure":
+    elif told.get("is_successful") is False or told.get("is_done") is not True:
         why = "the agent did not succeed"
     else:
         why = "the agent ended and did not say that it succeeded"
