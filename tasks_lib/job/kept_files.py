@@ -14,7 +14,6 @@ from tasks_lib.job.setup import Setup
 from tasks_lib.ledger import Ledger
 from tasks_lib.outputs import FileStore, Keeper, check_needs, sweep, writing
 
-
 _MAKES_FILES: Final = frozenset({"rightbrain"})  # itself, whatever the modality
 
 
