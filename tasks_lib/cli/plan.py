@@ -1,6 +1,7 @@
 """Shows what a run of a job would do."""
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 
 from tasks_lib.cli.cells import json_text
@@ -74,11 +75,26 @@ def _lacking(found: Preflight) -> str:
 def _to_run(found: Preflight) -> str:
     if not found.to_run:
         return "nothing; a run would make no call"
+    if found.hosted_runs:
+        return f"{count(found.to_run)}{' runs' if found.compared else ''}{_hosted(found)}"
     tokens = f"about {short_count(found.estimated_input_tokens)} tokens of input"
     cost = found.estimated_input_cost
     price = f" for {dollars(cost)}" if cost is not None else ""
     what = " runs" if found.compared else ""
     return f"{count(found.to_run)}{what}, {tokens}{price}; answers and retries come on top"
+
+
+def _hosted(found: Preflight) -> str:
+    """Runs of hosted tasks, by the task, and what they cost."""
+    told = [
+        f"{count(one.runs)} {'run' if one.runs == 1 else 'runs'} of {one.model}"
+        + (f" for {dollars(one.cost)}" if one.cost is not None else " at a price that is unknown")
+        for one in found.hosted_runs
+    ]
+    costs = [one.cost for one in found.hosted_runs]
+    known = [cost for cost in costs if cost is not None]
+    whole = f"; {dollars(sum(known, Decimal(0)))} in all" if len(known) == len(costs) > 1 else ""
+    return f": {', '.join(told)}{whole}; what is handed on to a fallback comes on top"
 
 
 def _limits(limits: Limits) -> str:

@@ -9,7 +9,7 @@ from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.output import Modality
 from tasks_lib.domain.task import Model
 from tasks_lib.job.setup import LOCAL, Setup
-from tasks_lib.providers import anthropic, google_request
+from tasks_lib.providers import anthropic, google_request, parallel_spec
 from tasks_lib.providers.schema_subset import Subset, convert
 
 _SHOWN: Final = 8  # of what is lost
@@ -26,6 +26,7 @@ _ANSWERS: Final[Mapping[str, frozenset[Modality]]] = {
 _SUBSETS: Final[Mapping[str, Callable[[Mapping[str, JsonValue]], Subset]]] = {
     "anthropic": anthropic.subset_for,
     "google": google_request.subset_for,
+    "parallel": lambda _: parallel_spec.SUBSET,
 }
 
 

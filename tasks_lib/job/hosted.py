@@ -1,6 +1,6 @@
-"""What hosted tasks cannot do for a job, found before the first call."""
+"""What hosted tasks cannot do for a job, and what they may do otherwise than meant."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from tasks_lib.domain.fingerprint import JsonValue
@@ -8,15 +8,20 @@ from tasks_lib.domain.hosted_tasks import wrong_with_name
 from tasks_lib.domain.inputs import FileMode
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.output import Output
+from tasks_lib.domain.provider import Provider
 from tasks_lib.domain.task import ModelChoice
 from tasks_lib.job.setup import Setup
-from tasks_lib.providers import rightbrain_asking
+from tasks_lib.providers import parallel_parameters, rightbrain_asking, webagent_ask
 
-_PROBLEMS: Final[Mapping[str, Callable[[Mapping[str, JsonValue], Output], Sequence[str]]]] = {
-    "rightbrain": rightbrain_asking.problems,
-}
-"""What is wrong with a model's parameters, or with the answers that are asked for, by protocol."""
 _TAKE_FILES: Final = frozenset({"rightbrain"})
+_OF_MODELS: Final = frozenset(
+    [
+        *("temperature", "top_p", "topP", "top_k", "topK", "min_p", "seed", "stop", "stop_sequences"),
+        *("max_tokens", "max_completion_tokens", "maxOutputTokens", "max_output_tokens", "verbosity"),
+        *("frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "logprobs"),
+        *("reasoning", "reasoning_effort", "thinking", "thinkingConfig", "service_tier", "user", "store"),
+    ]
+)
 
 
 def check_hosted_tasks(setup: Setup) -> None:
@@ -25,12 +30,9 @@ def check_hosted_tasks(setup: Setup) -> None:
     Raises:
         Mistake: with all that is wrong, a line each.
     """
-    task = setup.job.task
-    wrong: dict[str, None] = {}
-    for revision in (*task.revisions, *setup.job.variants):
-        for choice in revision.models:
-            for problem in wrong_with_choice(setup, choice, revision.output or task.output):
-                wrong[problem] = None
+    wrong = dict.fromkeys(
+        problem for choice, output in _asked(setup) for problem in wrong_with_choice(setup, choice, output)
+    )
     if wrong:
         place = f"{setup.path}: " if setup.path is not None else ""
         raise Mistake("\n".join(f"{place}{problem}" for problem in wrong))
@@ -45,8 +47,7 @@ def wrong_with_choice(setup: Setup, choice: ModelChoice, output: Output) -> Iter
     wrong = wrong_with_name(model.name, protocol=protocol, edition=provider.hosted.edition)
     if wrong is not None:
         yield f"the model {model}: its name {wrong}"
-    if protocol in _PROBLEMS:
-        yield from (f"the model {model}: {told}" for told in _PROBLEMS[protocol](choice.parameters, output))
+    yield from (f"the model {model}: {problem}" for problem in _problems(provider, choice, output))
     mode = setup.job.task.file_input.mode
     if mode is not FileMode.NONE and protocol not in _TAKE_FILES:
         yield (
@@ -54,3 +55,52 @@ def wrong_with_choice(setup: Setup, choice: ModelChoice, output: Output) -> Iter
             "the protocol rightbrain do. Have a processor read them as text (input_processors), or ask "
             "another model."
         )
+
+
+def doubts(setup: Setup) -> tuple[str, ...]:
+    """What hosted tasks are asked that is perhaps not meant, or not done there."""
+    return tuple(
+        dict.fromkeys(
+            f"{choice.model}: {doubt}"
+            for choice, output in _asked(setup)
+            for doubt in _doubts(setup, choice, output)
+        )
+    )
+
+
+def _asked(setup: Setup) -> Iterator[tuple[ModelChoice, Output]]:
+    """Every choice of a model, with what it is to answer."""
+    for revision in (*setup.job.task.revisions, *setup.job.variants):
+        for choice in revision.models:
+            yield choice, revision.output or setup.job.task.output
+
+
+def _problems(provider: Provider, choice: ModelChoice, output: Output) -> Sequence[str]:
+    """What is wrong with parameters and schema; those of language models are let pass, and not sent."""
+    match provider.protocol:
+        case "parallel":
+            return parallel_parameters.problems(choice.parameters, output)
+        case "rightbrain":
+            return rightbrain_asking.problems(_own(choice.parameters), output)
+        case "webagent" if provider.hosted is not None:
+            return webagent_ask.problems(choice.parameters, output, edition=provider.hosted.edition)
+        case _:
+            return ()
+
+
+def _doubts(setup: Setup, choice: ModelChoice, output: Output) -> Sequence[str]:
+    match setup.provider(choice.model).protocol:
+        case "parallel":
+            return parallel_parameters.cautions(choice.model.name, choice.parameters, output)
+        case "webagent":
+            return webagent_ask.cautions(choice.parameters, output)
+        case "rightbrain":
+            unsent = [name for name in choice.parameters if name in _OF_MODELS]
+            return (f"it has no parameters {', '.join(unsent)}: they are not sent",) if unsent else ()
+        case _:
+            return ()
+
+
+def _own(parameters: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Without those of language models, which a job keeps when only its model line is changed."""
+    return {name: value for name, value in parameters.items() if name not in _OF_MODELS}

@@ -16,6 +16,8 @@ from tasks_lib.job.abilities import untold
 from tasks_lib.job.accounts import limits_for
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.foreseen import presumed
+from tasks_lib.job.hosted import doubts
+from tasks_lib.job.hosted_runs import HostedForesight, PlannedRuns
 from tasks_lib.job.misnamed import misnamed_revisions
 from tasks_lib.job.row_inputs import file_columns
 from tasks_lib.job.row_overrides import with_variants
@@ -77,6 +79,7 @@ class Preflight:
     limits: Limits
     estimated_input_tokens: int  # of the rows to run, by the length of their prompts
     estimated_input_cost: Decimal | None  # dollars, without answers, retries or fallbacks; None: unknown
+    hosted_runs: tuple[PlannedRuns, ...]  # of those to run, that hosted tasks are asked for first
     warnings: tuple[str, ...]
 
     def as_json(self) -> dict[str, object]:
@@ -106,7 +109,15 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
     with open_source(job.source, folder=setup.folder) as source:
         rows = check_source(setup, source, limit=options.limit)
         setup = with_variants(setup, source, limit=options.limit)
-        seen = survey(job, source, rows=rows, options=options, choose=sample)
+        hosted = HostedForesight(setup)
+        seen = survey(
+            job,
+            source,
+            rows=rows,
+            options=options,
+            choose=sample,
+            hosted=hosted if hosted.is_needed else None,
+        )
         plans = _first_plans(job, source)
         names = output_names(source.columns, job.answers_alike, tell_revisions=job.tells_revisions)
         prices = setup.price_lists()
@@ -132,9 +143,12 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
             limits=job.limits,
             estimated_input_tokens=round(_input_tokens(plans, of=plans) * seen.to_run),
             estimated_input_cost=_input_cost(plans, prices, runs=seen.to_run),
+            hosted_runs=hosted.runs,
             warnings=(
                 *misnamed_revisions(job, source, limit=options.limit),
                 *untold(setup),
+                *doubts(setup),
+                *hosted.warnings,
                 *_warnings(job, source, prices),
             ),
         )

@@ -10,6 +10,7 @@ from tasks_lib.domain.planner import Charted
 from tasks_lib.domain.row import Row
 from tasks_lib.job.checks import columns_of, planner_of
 from tasks_lib.job.foreseen import Foreseen, Foresight
+from tasks_lib.job.hosted_runs import HostedForesight
 from tasks_lib.job.stretches import Options
 from tasks_lib.ledger import Ledger, open_ledger
 from tasks_lib.rows import OpenSource
@@ -30,8 +31,18 @@ class Survey:
     foreseen: Foreseen = field(default_factory=Foreseen)  # of the rows that it would ask
 
 
-def survey(job: Job, source: OpenSource, *, rows: int, options: Options, choose: int = 0) -> Survey:
+def survey(
+    job: Job,
+    source: OpenSource,
+    *,
+    rows: int,
+    options: Options,
+    choose: int = 0,
+    hosted: HostedForesight | None = None,
+) -> Survey:
     """Read the source once beside the ledger; in memory are the chosen rows and no others.
+
+    `hosted` is shown every run that would be begun.
 
     The same rows are chosen each time, as long as the same rows are without an answer: each row has a
     number that hangs on its key and the job's seed, and the smallest are taken.
@@ -39,12 +50,12 @@ def survey(job: Job, source: OpenSource, *, rows: int, options: Options, choose:
     if not job.ledger.exists():
         to_run = 0 if options.retry_failed and not options.force else rows * job.assignment.runs_a_row
         foresight = Foresight(job)
-        is_read = to_run and (choose or foresight.is_needed)
-        found = _unanswered(job, source, options, foresight)
+        is_read = to_run and (choose or foresight.is_needed or hosted is not None)
+        found = _unanswered(job, source, options, foresight, hosted)
         chosen = _chosen(found, job, choose) if is_read else ()
         return Survey(answered=0, to_run=to_run, chosen=chosen, foreseen=foresight.seen)
     with open_ledger(job.ledger, read_only=True) as ledger:
-        looking = _Looking(job, source, ledger, options)
+        looking = _Looking(job, source, ledger, options, hosted)
         chosen = _chosen(looking.rows(), job, choose)
         return Survey(
             answered=looking.answered,
@@ -54,20 +65,33 @@ def survey(job: Job, source: OpenSource, *, rows: int, options: Options, choose:
         )
 
 
-def _unanswered(job: Job, source: OpenSource, options: Options, foresight: Foresight) -> Iterator[Row]:
+def _unanswered(
+    job: Job, source: OpenSource, options: Options, foresight: Foresight, hosted: HostedForesight | None
+) -> Iterator[Row]:
     """All rows, where nothing was answered yet."""
-    planner = planner_of(job) if foresight.is_needed else None
+    planner = planner_of(job) if foresight.is_needed or hosted is not None else None
     for stretch in source.rows(size=_LOOK_UP, limit=options.limit, columns=columns_of(job)):
         for row in stretch:
             if planner is not None:
-                foresight.look_at(planner.charts(row)[0])
+                charted = planner.charts(row)
+                foresight.look_at(charted[0])
+                if hosted is not None:
+                    for one in charted:
+                        hosted.look_at(one)
             yield row
 
 
 class _Looking:
     """Looks rows up in the ledger, and counts them on the way."""
 
-    def __init__(self, job: Job, source: OpenSource, ledger: Ledger, options: Options) -> None:
+    def __init__(
+        self,
+        job: Job,
+        source: OpenSource,
+        ledger: Ledger,
+        options: Options,
+        hosted: HostedForesight | None,
+    ) -> None:
         self.answered = 0
         self.to_run = 0
         self.foresight = Foresight(job)
@@ -75,6 +99,7 @@ class _Looking:
         self._source = source
         self._ledger = ledger
         self._options = options
+        self._hosted = hosted
 
     def rows(self) -> Iterator[Row]:
         """Those that a run would ask."""
@@ -84,6 +109,8 @@ class _Looking:
             before = 0  # rows are numbered from 1
             for one in self._still_to_ask([one for row in stretch for one in planner.charts(row)]):
                 self.to_run += 1
+                if self._hosted is not None:
+                    self._hosted.look_at(one)
                 if one.row.number != before:
                     before = one.row.number
                     if self.foresight.is_needed:
