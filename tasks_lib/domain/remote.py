@@ -16,6 +16,7 @@ class Remote:
     position: int  # in the plan's models
     remote_id: str | None  # None: it may have been begun, and its id was lost
     estimated_cost: Decimal = Decimal(0)  # dollars that the ledger has as possibly spent on it
+    age: float = 0.0  # seconds since the ledger first knew of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

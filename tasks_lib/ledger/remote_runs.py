@@ -79,8 +79,13 @@ def open_remote_runs(connection: duckdb.DuckDBPyConnection, identities: Sequence
     with relation(connection, "asked", pa.table({"identity": pa.array(identities, pa.string())})):
         found = connection.execute(statement("queries", "open_remote_runs")).fetchall()
     return {
-        identity: Remote(position=position, remote_id=remote_id, estimated_cost=estimated or Decimal(0))
-        for identity, position, remote_id, estimated in found
+        identity: Remote(
+            position=position,
+            remote_id=remote_id,
+            estimated_cost=estimated or Decimal(0),
+            age=max(0.0, age or 0.0),  # clocks may be set back
+        )
+        for identity, position, remote_id, estimated, age in found
     }
 
 

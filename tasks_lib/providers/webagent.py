@@ -5,11 +5,13 @@ background and looked at until it is done, so that it survives us; with `wait_fo
 request lasts as long as the run does. Neither edition tells tokens or cost, and neither can cancel a run.
 
 A self-hosted server forgets a run whose agent crashes in the background: the row in its database is not done,
-for ever. Only the engine's deadline ends the wait for such a run.
+for ever. The engine's deadline ends the wait for such a run, and a batch that takes it up much later, and does
+not find it done, takes it for dead.
 """
 
 from collections.abc import Generator, Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -28,6 +30,7 @@ from tasks_lib.providers.webagent_errors import Errors
 from tasks_lib.providers.webagent_told import Ended, how_it_stands, outcome_of, run_id_of, steps_of
 
 _GROWTH: Final = 1.5  # of a pause over the one before it
+_LIVES: Final = 2  # as many times as long as a run may take; one that is older and not done is dead
 _MOST_BAD_READINGS: Final = 5  # in a row
 _BAD_READINGS: Final = frozenset({408, 425, 429})  # and all from 500 on
 
@@ -56,6 +59,8 @@ class Webagent:
         base_url = provider.base_url.rstrip("/")
         self._base = base_url if self._edition == CLOUD else f"{base_url}/api"
         self._errors = Errors(key)
+        # the cloud tells of the end of every run
+        self._oldest = inf if self._edition == CLOUD else _LIVES * provider.timeouts.run
         self._first_pause, self._longest_pause = first_pause, longest_pause
         self._reading = {"accept": "application/json", "user-agent": "rowmill"}
         if key is not None and self._edition == CLOUD:  # a self-hosted server knows no keys
@@ -71,7 +76,8 @@ class Webagent:
         run is begun, and the answer says so in a warning, or else the row is given up.
         """
         if remote_id is not None:
-            return (yield from self._followed(remote_id))
+            known = plan.remote if plan.remote and plan.remote.remote_id == remote_id else None
+            return (yield from self._followed(remote_id, age=0.0 if known is None else known.age))
         wrong = wrong_with_name(choice.model.name, protocol="webagent", edition=self._edition)
         if wrong is not None:
             return Failure(
@@ -117,7 +123,7 @@ class Webagent:
         yield Pause(seconds=self._first_pause)
         return (yield from self._followed(remote_id, warnings=warnings))
 
-    def _followed(self, remote_id: str, *, warnings: tuple[str, ...] = ()) -> Exchange:
+    def _followed(self, remote_id: str, *, warnings: tuple[str, ...] = (), age: float = 0.0) -> Exchange:
         """Looks at a run until it is over; some bad readings in between change nothing."""
         pause, bad, had_steps = self._first_pause, 0, False
         while True:
@@ -138,6 +144,8 @@ class Webagent:
             # steps are written at the end, just before the word that the run is done: once they stood there
             # for a whole pause no such word will come
             had_steps = bool(steps_of(told))
+            if age > self._oldest and not had_steps:
+                return self._dead(remote_id, age)
             yield Pause(seconds=pause)
             pause = min(self._longest_pause, pause * _GROWTH)
 
@@ -153,6 +161,14 @@ class Webagent:
                 remote=RemoteRun(remote_id=remote_id, status="not_found"),
             )
         return self._errors.of_reading(response, what=f"run {remote_id}")
+
+    def _dead(self, remote_id: str, age: float) -> Failure:
+        return Failure(
+            kind=FailureKind.SERVER_ERROR,  # another try begins another run
+            message=f"run {remote_id} was begun {age:.0f} s ago and is not done: its agent has crashed",
+            maybe_billed=True,
+            remote=RemoteRun(remote_id=remote_id, status="failure"),
+        )
 
     def _crashed(self, plan: Plan, choice: ModelChoice, failure: Failure) -> Exchange:
         """What became of a run whose server reports an error of its own to the one who waits.

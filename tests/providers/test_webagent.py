@@ -10,6 +10,7 @@ from tasks_lib.domain.judging import judge
 from tasks_lib.domain.output import Answer, Modality, Output
 from tasks_lib.domain.plan import Message
 from tasks_lib.domain.provider import Provider, Secret
+from tasks_lib.domain.remote import Remote
 from tasks_lib.domain.task import Model
 from tasks_lib.providers.protocol import RunProtocol
 from tasks_lib.providers.webagent import Webagent
@@ -226,6 +227,25 @@ def test_a_run_that_is_gone():
     assert failure.maybe_billed
     assert failure.remote is not None
     assert failure.remote.is_over
+
+
+def taken_up_after(hours, told, protocol=None):
+    """What comes of a run that was begun so long ago."""
+    plan = replace(a_plan(), remote=Remote(position=0, remote_id="12", age=hours * 3600))
+    return Driven(protocol or self_hosted(), plan, told, remote_id="12")
+
+
+def test_a_run_that_died():
+    """W18: one that is not done after twice the time a run may take has crashed; another is worth a try."""
+    failure = taken_up_after(2.1, [said(row())]).failure
+    assert failure.message == "run 12 was begun 7560 s ago and is not done: its agent has crashed"
+    assert failure.kind is FailureKind.SERVER_ERROR
+    assert failure.remote is not None
+    assert failure.remote.is_over
+    assert taken_up_after(99, [said(row(**DONE))]).reply.text == "9.50"
+    assert taken_up_after(1.9, [said(row()), said(row(**DONE))]).reply.text == "9.50"
+    in_the_cloud = [said(CLOUD_RUN), said({**CLOUD_RUN, "status": "success", "result": "x"})]
+    assert taken_up_after(99, in_the_cloud, cloud()).reply.text == "x"
 
 
 def test_bad_readings_pass():

@@ -23,6 +23,11 @@ tried as (
     where a.failure_kind is distinct from 'circuit_open'
     qualify row_number() over (partition by a.task_run_id, a.number order by begun.place) = 1
 ),
+known as (
+    select identity, remote_id, min("at") as since
+    from begun
+    group by all
+),
 estimated as (
     select identity, sum(estimated_cost) as estimated_cost
     from tried
@@ -37,10 +42,14 @@ select
     latest.told                                    as identity,
     latest.position,
     coalesce(last.remote_id, latest.remote_id)     as remote_id,
-    greatest(estimated.estimated_cost, 0)          as estimated_cost
+    greatest(estimated.estimated_cost, 0)          as estimated_cost,
+    date_diff('millisecond', known.since, now()) / 1000 as age
 from latest
 left join last on last.task_run_id = latest.task_run_id
 left join estimated on estimated.identity = latest.identity
+left join known
+    on known.identity = latest.identity
+    and known.remote_id is not distinct from coalesce(last.remote_id, latest.remote_id)
 where last.task_run_id is null
    or (
         last.failure_kind in (
