@@ -5,8 +5,8 @@ background and looked at until it is done, so that it survives us; with `wait_fo
 request lasts as long as the run does. Neither edition tells tokens or cost, and neither can cancel a run.
 
 A self-hosted server forgets a run whose agent crashes in the background: the row in its database is not done,
-for ever. The engine's deadline ends the wait for such a run, and a batch that takes it up much later, and does
-not find it done, takes it for dead.
+for ever. The engine's deadline ends the wait for such a run, and a batch that takes it up much later, and
+does not find it done, takes it for dead.
 """
 
 from collections.abc import Generator, Mapping
