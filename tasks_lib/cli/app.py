@@ -470,6 +470,45 @@ def run(
 
 
 @app.command()
+def adopt(
+    job: JobArgument,
+    remote_ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN_ID]...",
+            help="Only these runs, by their ids at the hosted task.  [dim]\\[default: all of the job's][/]",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    ledger: LedgerOption = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """See runs of hosted tasks to their end that were let go or given up.
+
+    No run is begun: only rows are taken up whose run goes on, or has
+    ended meanwhile, at Parallel, Rightbrain or Webagent. `rowmill run`
+    does the same, and then begins runs for all other rows.
+
+    For example:
+
+      rowmill adopt configs/jobs/companies.yaml
+      rowmill adopt configs/jobs/companies.yaml trun_9907962f83aa4d9d
+
+    Exit codes: as `rowmill run`.
+    """
+    from tasks_lib.cli.run import Manner, run_job
+    from tasks_lib.job.stretches import Options
+
+    overrides = _overrides(settings, ledger=ledger)
+    options = Options(adopt=frozenset(remote_ids or ()))
+    raise typer.Exit(
+        run_job(job, overrides=overrides, options=options, manner=Manner(prefect=False, json=as_json))
+    )
+
+
+@app.command()
 def top(
     *,
     job: WhoseJob = None,

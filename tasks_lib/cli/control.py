@@ -51,7 +51,8 @@ def cancel_batch(ledger: Path, *, as_json: bool) -> None:
     if not as_json:
         tell(
             f"{visible(now.job)} ends at {_rows(now)}: no call is begun, those under way come to their end. "
-            "The same `rowmill run` takes up what is left."
+            "Runs of hosted tasks go on there, since none of their APIs can cancel one. "
+            "The same `rowmill run` takes up what is left, those runs among it."
         )
 
 

@@ -79,6 +79,8 @@ def show_summary(summary: Summary, *, tally: Tally, again: Again, aside: bool) -
 
 
 def _headline(summary: Summary, again: Again) -> Text:
+    if _idle(summary) and again.options.adopt is not None:
+        return Text("Nothing to do: no run of this job is under way at a hosted task; no call was made.")
     if _idle(summary):
         rows = f"none of the {count(summary.source_rows)} rows has failed and is still without an answer"
         if not again.options.retry_failed:
@@ -144,6 +146,10 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
         speed = f", {rate(done / summary.seconds)}" if done and summary.seconds else ""
         yield "time", f"{duration(summary.seconds)}{speed}"
     yield from _stored(summary)
+    for provider, runs in summary.going_on.items():
+        what = "1 run goes" if runs == 1 else f"{count(runs)} runs go"
+        them = "it" if runs == 1 else "them"
+        yield "under way", f"{what} on at {provider}; the next run takes {them} up"
     for one in summary.accuracy:
         if one.compared:
             share = percent(one.right, one.compared)

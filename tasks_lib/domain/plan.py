@@ -58,6 +58,7 @@ class Plan:
     credits_per_dollar: Decimal | None = None  # None: no credits are reckoned
     stored: Stored | None = None  # no call will be made
     remote: Remote | None = None  # a hosted run that an earlier batch began, to be taken up
+    begins_runs: bool = True  # False: only `remote` is seen to its end, and nothing is asked anew
     file_refs: tuple[FileRef, ...] = ()  # to be read before the first call
     is_prepared: bool = True  # False: processors or files come first, and the messages after them
     processed: Mapping[str, JsonValue] = field(default_factory=dict)  # placeholder -> what a processor made

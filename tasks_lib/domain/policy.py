@@ -46,6 +46,11 @@ class Call:
 
 def next_call(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
     """The next call to make, or None when the run is over."""
+    call = _next(plan, attempts)
+    return None if call is None or (call.remote_id is None and not plan.begins_runs) else call
+
+
+def _next(plan: Plan, attempts: Sequence[Attempt]) -> Call | None:
     if plan.problem is not None:
         return None
     if not attempts:

@@ -39,6 +39,7 @@ from tasks_lib.job.setup import Setup
 from tasks_lib.job.steering import CrewHere, Steering
 from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.suspects import Suspects
+from tasks_lib.job.taken_up import asks_hosted_tasks
 from tasks_lib.job.tally import Outcome, Summary, Tally
 from tasks_lib.job.telemetry import telemetry_of
 from tasks_lib.job.watch import UnderWayWatch
@@ -115,6 +116,7 @@ async def run_batch(
                 suspects=batch.suspects,
                 count_runs=any(setup.provider(model).idempotency_header for model in setup.models),
                 stored=setup.job.stored_answers,
+                take_up=asks_hosted_tasks(setup),
             )
             async with reachable(
                 batch.steering,
@@ -273,6 +275,7 @@ class Batch:
                     batch_id=self.id,
                     on_commit=self.books.committed,
                     group_rows=lambda: group_rows(at_once()),
+                    begin=partial(self._ledger.add_remote_runs, batch_id=self.id),
                 )
             )
             prepare = await stack.enter_async_context(preparing(self._setup, transport=transport))
@@ -313,6 +316,7 @@ class Batch:
             watch=watch,
             prepare=prepare,
             keep=keep_of(self._setup, self.stop),
+            book=writer,
             clock=monotonic,
         )
 

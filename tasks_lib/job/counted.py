@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tasks_lib.domain.failure import FailureKind
+from tasks_lib.domain.policy import unfinished_run
 from tasks_lib.domain.run import Status, TaskRun
 
 _NOTHING = Decimal(0)
@@ -27,6 +28,7 @@ class Counted:
     calls_of_unknown_cost: int
     joined: bool  # another row's call answered it
     stored: bool  # an earlier run did
+    goes_on_at: str | None = None  # the provider of a hosted run that was let go or given up
 
     @classmethod
     def of(cls, task_run: TaskRun) -> "Counted":
@@ -53,4 +55,13 @@ class Counted:
             unknown,
             task_run.joined_to is not None and task_run.plan.stored is None,
             task_run.plan.stored is not None,
+            _goes_on_at(task_run),
         )
+
+
+def _goes_on_at(task_run: TaskRun) -> str | None:
+    """The provider of a hosted run that goes on though the batch has no more to do with it."""
+    if task_run.failure is None or not task_run.attempts or task_run.joined_to is not None:
+        return None
+    last = task_run.attempts[-1]
+    return last.model.provider if unfinished_run(last) is not None else None

@@ -41,6 +41,7 @@ from tasks_lib.job.row_inputs import columns_named, plain_values
 from tasks_lib.job.setup import Setup, load_setup, setup_of
 from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.suspects import Suspects
+from tasks_lib.job.taken_up import asks_hosted_tasks, taking_up
 from tasks_lib.job.tally import Summary
 from tasks_lib.ledger import Ledger, StoredResult, open_ledger
 from tasks_lib.rows import Enrichment, open_table
@@ -157,11 +158,17 @@ async def enrich(
             tally=batch.tally,
             books=batch.books,
             suspects=batch.suspects,
+            take_up=asks_hosted_tasks(setup),
         )
         summary = await batch.run(stretches.fetch, rows=rows * job.assignment.runs_a_row, transport=transport)
         if not summary.outcome.is_whole:
             raise Mistake(f"{summary.cancelled} of {summary.rows} rows were not run: {summary.reason}")
-        enrichment = Enrichment(source.schema, job.answers_alike, tell_revisions=job.tells_revisions)
+        enrichment = Enrichment(
+            source.schema,
+            job.answers_alike,
+            tell_revisions=job.tells_revisions,
+            tell_citations=job.tells_citations,
+        )
         batches = await to_thread.run_sync(
             lambda: list(enriched_batches(job, enrichment, source=source, ledger=open_one, limit=None))
         )
@@ -259,6 +266,7 @@ class _Stream:
         self._ledger = ledger
         self._send = send
         self._planner = planner_of(setup.job)
+        self._take_up = asks_hosted_tasks(setup)
         self._suspects: Suspects
         self._number = 0
         self._keys: dict[str, int] = {}  # and how often each came
@@ -288,6 +296,8 @@ class _Stream:
                 else:
                     file = await to_thread.run_sync(self._file_of, known.task_run_id)
                     await self._send.send(_known_answer(charted, known, file=file))
+            if plans and self._take_up:
+                plans = await to_thread.run_sync(taking_up, plans, self._ledger)
             if plans:
                 return plans
         return None

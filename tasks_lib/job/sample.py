@@ -28,6 +28,7 @@ from tasks_lib.job.intervals import Estimate, rest_of, share_of
 from tasks_lib.job.reach import reachable
 from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.job.stretches import Options, Stretches
+from tasks_lib.job.taken_up import asks_hosted_tasks
 from tasks_lib.job.tally import Summary, Tally
 from tasks_lib.ledger import open_ledger
 
@@ -207,6 +208,7 @@ class Sampling:
                 count_runs=any(
                     self._setup.provider(model).idempotency_header for model in self._setup.models
                 ),
+                take_up=asks_hosted_tasks(self._setup),
             )
             async with reachable(
                 batch.steering, ledger=ledger, batch_id=batch.id, warn=batch.tally.warnings.append

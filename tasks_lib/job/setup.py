@@ -1,7 +1,7 @@
 """A job with all that its run needs: accounts, keys and prices; nothing is opened yet."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tasks_lib.configs import (
@@ -23,6 +23,7 @@ from tasks_lib.domain.task import Model, Revision
 from tasks_lib.inputs.processors import InputProcessor
 
 LOCAL = "local"  # the protocol of models that this machine runs
+_CITES = frozenset({"parallel"})  # protocols whose answers come with what they rest on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,16 @@ def _checked(setup: Setup) -> Setup:
     """The setup, if its limits can be kept; a money limit that cannot is refused, not half kept."""
     check_workers(setup)
     check_money(setup, setup.job.limits)
-    return setup
+    return replace(setup, job=replace(setup.job, tells_citations=_tells_citations(setup)))
+
+
+def _tells_citations(setup: Setup) -> bool:
+    """Whether answers may come with what they rest on; of models that rows name, their provider tells."""
+    asked = {model.provider for model in models_of(setup.job.task.revisions)}
+    own = setup.job.overrides.model
+    if own is not None:
+        asked.add(own.source.partition(":")[0])
+    return any(name in asked and one.protocol in _CITES for name, one in setup.providers.items())
 
 
 def check_money(setup: Setup, limits: Limits) -> None:
@@ -199,6 +209,12 @@ def check_workers(setup: Setup) -> None:
         )
     if any(setup.provider(model).protocol == LOCAL for model in setup.models):
         raise Mistake("workers: a local model uses all cores as it is. Leave workers at 1.")
+    hosted = next((model for model in setup.models if setup.provider(model).hosted is not None), None)
+    if hosted is not None:
+        raise Mistake(
+            f"workers: runs of hosted tasks, such as {hosted}, are waited for and need no second core. "
+            "Leave workers at 1."
+        )
     in_flight = [limit for limit in (job.limits.in_flight, *_in_flight_of(setup)) if limit is not None]
     if in_flight and min(in_flight) < job.workers:
         raise Mistake(

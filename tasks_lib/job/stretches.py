@@ -18,6 +18,7 @@ from tasks_lib.engine.run import utc_now
 from tasks_lib.engine.stop import Stop
 from tasks_lib.job.books import Books
 from tasks_lib.job.suspects import Suspects
+from tasks_lib.job.taken_up import taking_up
 from tasks_lib.job.tally import Tally
 from tasks_lib.ledger import Ledger
 
@@ -37,6 +38,7 @@ class Options:
     force: bool = False  # ask again what was answered before
     retry_failed: bool = False  # only rows that failed before
     retry_poisoned: bool = False  # also those that were set aside since the process died of them
+    adopt: frozenset[str] | None = None  # only rows whose hosted run is under way; with ids, only these runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +68,14 @@ class Stretches:
         suspects: Suspects | None = None,
         count_runs: bool = False,
         stored: StoredAnswers | None = None,
+        take_up: bool = False,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         """Draw from an iterator of stretches, each of as many rows as a chunk has; suspects come last.
 
         With `count_runs`, plans tell how often their row's run came to its end before. Answers that are
-        `stored` stand in for calls, unless all rows are to be asked again.
+        `stored` stand in for calls, unless all rows are to be asked again. With `take_up`, runs of hosted
+        tasks that earlier batches began are seen to their end.
         """
         self._rows = rows
         self._planner = planner
@@ -82,6 +86,8 @@ class Stretches:
         self._suspects = suspects if suspects is not None else Suspects(Stop())
         self._count_runs = count_runs
         self._stored = stored if not options.force else None
+        self._take_up = take_up
+        self._not_found = set(options.adopt or ())  # ids that were asked for
         self._now = now
         self._at_a_time = 1
         self._looked_up: deque[_Stretch] = deque()  # and not yet planned
@@ -91,6 +97,7 @@ class Stretches:
         if not self._looked_up:
             skipped = await to_thread.run_sync(self._look_up)
             if skipped is None:
+                self._tell_not_found()
                 return self._suspects.held_back() or None
             self._tally.skipped += skipped
             if not self._looked_up:
@@ -132,6 +139,10 @@ class Stretches:
         plans = [self._planner.plan(one, task_run_id=str(uuid_utils.uuid7())) for one in to_ask]
         if self._stored is not None:
             plans = self._with_stored(plans, self._stored)
+        if self._take_up:
+            plans = taking_up(plans, self._ledger)
+        if self._options.adopt is not None:
+            plans = [replace(plan, begins_runs=False) for plan in plans]
         if not self._count_runs:
             return plans
         times = self._ledger.times_ended([one.identity for one in to_ask])
@@ -164,4 +175,31 @@ class Stretches:
             failed = self._ledger.failed(identities)
             return [[one for one in charted if one.identity in failed] for charted in stretches]
         answered = self._ledger.answered(identities)
+        if self._options.adopt is not None:
+            adopted = self._adopted([one for one in identities if one not in answered])
+            return [[one for one in charted if one.identity in adopted] for charted in stretches]
         return [[one for one in charted if one.identity not in answered] for charted in stretches]
+
+    def _adopted(self, identities: Sequence[str]) -> set[str]:
+        """Those whose hosted run is under way under a known id, and asked for."""
+        wanted = self._options.adopt
+        under_way = {
+            identity: remote.remote_id
+            for identity, remote in self._ledger.open_remote_runs(identities).items()
+            if remote.remote_id is not None and (not wanted or remote.remote_id in wanted)
+        }
+        self._not_found.difference_update(under_way.values())
+        return set(under_way)
+
+    def _tell_not_found(self) -> None:
+        if not self._not_found:
+            return
+        known = self._ledger.begun_under(sorted(self._not_found))
+        for remote_id in sorted(self._not_found):
+            why = (
+                "is not under way for a row of this job: its end is known, or its row was answered or changed"
+                if remote_id in known
+                else "belongs to no row of this job: the ledger has no run under this id"
+            )
+            self._tally.warnings.append(f"run {remote_id} {why}")
+        self._not_found.clear()

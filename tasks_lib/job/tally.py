@@ -56,6 +56,7 @@ class Tally:
     calls_of_unknown_cost: int = 0  # and without an estimate
     joined: int = 0  # rows that shared the call of another one which asks the same
     stored: int = 0  # rows that an answer in the ledger stood in for
+    going_on: Counter[str] = field(default_factory=Counter[str])  # hosted runs without us, by provider
     cost_by_group: dict[str | None, Decimal] = field(default_factory=dict)  # sure; at most `_MOST_GROUPS`
     failures: Counter[str] = field(default_factory=Counter[str])  # failed rows by kind
     last_failure: str | None = None
@@ -85,6 +86,8 @@ class Tally:
         self.output_tokens += run.output_tokens
         self.joined += run.joined
         self.stored += run.stored
+        if run.goes_on_at is not None:
+            self.going_on[run.goes_on_at] += 1
         self.cost += run.cost
         self.possible_cost += run.possible_cost
         self.calls_of_unknown_cost += run.calls_of_unknown_cost
@@ -157,6 +160,7 @@ class Summary:
     possible_cost: Decimal = _NOTHING  # dollars on top, if answers that never arrived were billed
     joined: int = 0  # of the completed and failed: rows that shared the call of another one
     stored: int = 0  # of the completed: rows that an answer in the ledger stood in for
+    going_on: dict[str, int] = field(default_factory=dict)  # hosted runs that the next batch takes up
     warnings: tuple[str, ...] = ()
     outages: tuple[Outage, ...] = ()  # of models, as each process saw them
     accuracy: tuple[Accuracy, ...] = ()  # of the fields that the job has an expectation for
@@ -202,6 +206,7 @@ class Summary:
             possible_cost=tally.possible_cost,
             joined=tally.joined,
             stored=tally.stored,
+            going_on=dict(tally.going_on),
             warnings=tuple(tally.warnings),
             outages=tuple(tally.outages),
             calls_of_unknown_cost=tally.calls_of_unknown_cost,
@@ -235,6 +240,7 @@ class Summary:
             "possible_cost": str(self.possible_cost),
             "joined": self.joined,
             "stored": self.stored,
+            "going_on": self.going_on,
             "warnings": list(self.warnings),
             "outages": [
                 {
