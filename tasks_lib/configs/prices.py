@@ -14,6 +14,7 @@ from genai_prices.types import ModelInfo, ModelPrice, TieredPrices, TimeOfDateCo
 
 from tasks_lib.configs.beside import beside
 from tasks_lib.configs.document import read_document
+from tasks_lib.configs.parallel_prices import processor_price
 from tasks_lib.configs.price_file import PriceFile, PricesFile
 from tasks_lib.configs.problems import ConfigError, Problem
 from tasks_lib.configs.validation import validated
@@ -63,6 +64,8 @@ class PriceBook:
         own = self._own(str(model))
         if own is not None:
             return own
+        if provider.protocol == "parallel":
+            return FREE if provider.free else processor_price(model)
         if provider.protocol != "local":
             bundled = _bundled(model, provider, self.at, with_files=with_files)
             if bundled is not None:
