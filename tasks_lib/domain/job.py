@@ -98,6 +98,7 @@ class Job:
     webhook: Webhook | None = None
     serve: bool = False  # the ledger, to other DuckDB clients of this machine, while a batch runs
     workers: int = 1  # processes that make the calls
+    tells_citations: bool = False  # one of its models says what answers rest on, so an output has it, too
     identical_rows: str = "once"  # rows that ask the same: one call for all that are under way, or `each`
     definition: Mapping[str, JsonValue] = field(
         default_factory=dict

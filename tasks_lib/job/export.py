@@ -61,7 +61,12 @@ def write_enriched(
 ) -> int:
     """Write the enriched rows of a source that is open and checked; gives their number."""
     written = 0
-    enrichment = Enrichment(source.schema, job.answers_alike, tell_revisions=job.tells_revisions)
+    enrichment = Enrichment(
+        source.schema,
+        job.answers_alike,
+        tell_revisions=job.tells_revisions,
+        tell_citations=job.tells_citations,
+    )
     with open_output(destination, schema=enrichment.schema) as output:
         for batch in enriched_batches(job, enrichment, source=source, ledger=ledger, limit=limit):
             output.write(batch)
@@ -115,4 +120,5 @@ def _result(stored: StoredResult | None) -> RowResult:
         output_tokens=stored.output_tokens,
         model=stored.model,
         task_run_id=stored.task_run_id,
+        citations=stored.citations,
     )

@@ -119,7 +119,12 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
             hosted=hosted if hosted.is_needed else None,
         )
         plans = _first_plans(job, source)
-        names = output_names(source.columns, job.answers_alike, tell_revisions=job.tells_revisions)
+        names = output_names(
+            source.columns,
+            job.answers_alike,
+            tell_revisions=job.tells_revisions,
+            tell_citations=job.tells_citations,
+        )
         prices = setup.price_lists()
         found = Preflight(
             job=job.name,

@@ -30,6 +30,7 @@ class StoredResult:
     output_tokens: int | None
     cost: Decimal | None  # dollars; None: unknown
     possible_cost: Decimal | None = None  # dollars that may have been spent besides; None: unknown
+    citations: str | None = None  # JSON text of what a hosted task says that its answer rests on
 
 
 def answered(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> set[str]:
@@ -75,6 +76,7 @@ def results(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) ->
             output_tokens=output_tokens,
             cost=cost,
             possible_cost=possible_cost,
+            citations=citations,
         )
         for (
             identity,
@@ -88,6 +90,7 @@ def results(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) ->
             output_tokens,
             cost,
             possible_cost,
+            citations,
         ) in zip(*(column.to_pylist() for column in found.itercolumns()), strict=True)
     }
 

@@ -24,6 +24,7 @@ _METADATA: Final[Mapping[str, pa.DataType]] = {
     "model": pa.string(),
     "task_run_id": pa.string(),
 }
+_CITATIONS: Final[Mapping[str, pa.DataType]] = {"citations": pa.string()}
 _REVISIONS: Final[Mapping[str, pa.DataType]] = {"revision_tag": pa.string(), "revision_id": pa.string()}
 
 
@@ -41,6 +42,7 @@ class RowResult:
     task_run_id: str | None = None
     revision_tag: str | None = None  # that the row was, or would be, run with
     revision_id: str | None = None
+    citations: str | None = None  # JSON text: a list of what each field rests on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +59,16 @@ class OutputNames:
         return (*self.columns, *self.answers.values(), *self.metadata.values())
 
 
-def output_names(columns: Sequence[str], output: Output, *, tell_revisions: bool = False) -> OutputNames:
+def output_names(
+    columns: Sequence[str], output: Output, *, tell_revisions: bool = False, tell_citations: bool = False
+) -> OutputNames:
     """The names of an output's columns, different from one another also to SQL, which ignores case.
 
     The source's stay what they are. A field of the answer that has the name of one, or of a metadata column,
     becomes `answer_<field>`; metadata columns that the source has (it was an output once) get a number.
     """
     taken = {name.casefold() for name in columns}
-    told = _told(tell_revisions=tell_revisions)
+    told = _told(tell_revisions=tell_revisions, tell_citations=tell_citations)
     reserved = {f"rowmill_{field}" for field in told}
     answers: dict[str, str] = {}
     for column in answer_columns(output):
@@ -79,9 +83,13 @@ def output_names(columns: Sequence[str], output: Output, *, tell_revisions: bool
     return OutputNames(columns=tuple(columns), answers=answers, metadata=metadata)
 
 
-def _told(*, tell_revisions: bool) -> Mapping[str, pa.DataType]:
+def _told(*, tell_revisions: bool, tell_citations: bool) -> Mapping[str, pa.DataType]:
     """The metadata columns."""
-    return {**_METADATA, **_REVISIONS} if tell_revisions else _METADATA
+    return {
+        **_METADATA,
+        **(_REVISIONS if tell_revisions else {}),
+        **(_CITATIONS if tell_citations else {}),
+    }
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -97,10 +105,19 @@ def _free(name: str, taken: set[str]) -> str:
 class Enrichment:
     """How record batches of one source become batches of one output."""
 
-    def __init__(self, schema: pa.Schema, output: Output, *, tell_revisions: bool = False) -> None:
+    def __init__(
+        self,
+        schema: pa.Schema,
+        output: Output,
+        *,
+        tell_revisions: bool = False,
+        tell_citations: bool = False,
+    ) -> None:
         """Decide the columns; `schema` is that of the source."""
-        self.names = output_names(schema.names, output, tell_revisions=tell_revisions)
-        told = _told(tell_revisions=tell_revisions)
+        self.names = output_names(
+            schema.names, output, tell_revisions=tell_revisions, tell_citations=tell_citations
+        )
+        told = _told(tell_revisions=tell_revisions, tell_citations=tell_citations)
         self._answers = tuple(zip(self.names.answers.values(), answer_columns(output), strict=True))
         self.schema = pa.schema(
             [
@@ -133,7 +150,7 @@ class Enrichment:
             pa.array([result.task_run_id for result in results], pa.string()),
             *(
                 pa.array([getattr(result, field) for result in results], of)
-                for field, of in _REVISIONS.items()
+                for field, of in (*_REVISIONS.items(), *_CITATIONS.items())
                 if field in self.names.metadata
             ),
         ]
