@@ -178,7 +178,10 @@ class Rightbrain:
                     return response
                 if response.status != 200:
                     return self._errors.failure(response, of="for the list of runs: ")
-                listed, cursor = _page_in(response)
+                page = _page_in(response)
+                if page is None:
+                    return self._errors.broken(response, "a body that is no list of runs")
+                listed, cursor = page
                 for record in listed:
                     run_id = run_id_of(record)
                     if run_id is not None and run_id not in seen and is_of(record, plan, references):
@@ -304,17 +307,18 @@ def _record_in(response: Response) -> _Record | None:
     return body if isinstance(body, dict) and "response" in body and run_id_of(body) else None
 
 
-def _page_in(response: Response) -> tuple[list[_Record], str | None]:
-    """The runs on a page, and where the next one begins; None if there is none, or nothing that is one."""
+def _page_in(response: Response) -> tuple[list[_Record], str | None] | None:
+    """The runs on a page, and where the next one begins; None if it is no page."""
     try:
         body = orjson.loads(response.body)
     except orjson.JSONDecodeError:
-        return [], None
+        return None
     listed = body.get("results") if isinstance(body, dict) else None
-    told = body.get("pagination") if isinstance(body, dict) else None
+    if not isinstance(listed, list):
+        return None
+    told = body.get("pagination")
     cursor = told.get("next_cursor") if isinstance(told, dict) and told.get("has_next") else None
-    known = parsed_id(cursor) if isinstance(cursor, str) else None
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else [], known
+    return [one for one in listed if isinstance(one, dict)], cursor if isinstance(cursor, str) else None
 
 
 def _size_told(record: _Record, address: str) -> int | None:
