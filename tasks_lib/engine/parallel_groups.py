@@ -42,7 +42,7 @@ _SILENCE: Final = 120.0  # seconds without a byte after which an event stream is
 _CREDIT_TRIES: Final = 4  # after a 402 with nothing under way: credit may be given back a little later
 _FOR_CREDIT: Final = 30.0  # seconds that a row waits at most until it tries again whether there is credit
 _UNLISTED: Final = 20  # looks at a group that has more runs than it lists, before we give up on it
-_FEW: Final = 50  # runs whose status is asked for one by one where nothing else tells it
+_FEW: Final = 100  # runs whose status is asked for one by one where nothing else tells it
 
 
 class GroupBook(Protocol):
@@ -235,7 +235,7 @@ class ParallelGroups:
                 return
             part = _part_of(rows, pace.size)
             body = orjson.dumps({"inputs": [row.told for row in part]} | _default(spec))
-            url = f"{base}/v1/tasks/groups/{quote(group.group_id, safe='')}/runs"
+            url = f"{_group_url(base, group)}/runs"
             response = await self._transport.send(Request(method="POST", url=url, headers=headers, body=body))
             run_ids = _run_ids_in(response, len(part))
             if run_ids is not None and isinstance(response, Response):
@@ -292,9 +292,10 @@ class ParallelGroups:
         if await self._listed(group, base, headers) is not None:
             return False
         for row in rows:
-            run = self._free_run(row.name)
-            if run is not None:
-                self._hand_over(row, run)
+            # one that failed already is this row's, too: no other process begins runs in this group
+            ours = [run for run in self._by_name.get(row.name, ()) if run.group is group and not run.is_given]
+            if ours:
+                self._hand_over(row, ours[-1])
         self._watch(group, base, headers)
         return True
 
@@ -381,7 +382,7 @@ class ParallelGroups:
         self, group: _Group, base: str, headers: Mapping[str, str]
     ) -> Response | Failure | None:
         """Learn of all runs of a group, and how they are; a response or failure says why that failed."""
-        url = f"{base}/v1/tasks/groups/{quote(group.group_id, safe='')}"
+        url = _group_url(base, group)
         for look in range(1, _UNLISTED + 1):
             told = await self._patiently(Request(method="GET", url=url, headers=headers))
             status = (_object_in(told) or {}).get("status")
@@ -398,9 +399,12 @@ class ParallelGroups:
         message = f"group {group.group_id} has runs that it does not list"
         return Failure(kind=FailureKind.SERVER_ERROR, message=message)
 
-    async def _list(self, group: _Group, url: str, headers: Mapping[str, str]) -> Response | Failure | None:
-        """Read a group's list of runs to its end, however often it is cut."""
-        for one in range(1, _TRIES + 1):
+    async def _list(
+        self, group: _Group, url: str, headers: Mapping[str, str], *, in_vain: int = _TRIES
+    ) -> Response | Failure | None:
+        """Read a group's list of runs to its end, however often it is cut; give up where it tells nothing."""
+        untold = 0
+        while True:
             before, events = group.listed_to, Events()
 
             def heard(piece: bytes | memoryview, events: Events = events) -> None:
@@ -416,7 +420,10 @@ class ParallelGroups:
             if isinstance(problem, Response) and not _may_pass(problem.status):
                 return problem
             if group.listed_to == before:
-                await anyio.sleep(_wait(one))
+                untold += 1
+                if untold == in_vain:
+                    break
+                await anyio.sleep(_wait(untold))
         return problem
 
     # Waiting
@@ -424,18 +431,13 @@ class ParallelGroups:
     async def _status(self, request: Request, run_id: str, base: str) -> Response | Failure:
         """The run's status, once it is not active any more."""
         headers = request.headers
-        if run_id not in self._by_id and not self._old_known:
-            async with self._listing:
-                await self._list_old(base, headers)  # if it cannot be done, the run is asked for itself
-        run = self._by_id.get(run_id)
-        if run is None:
-            response = await self._read(request)
-            told = _object_in(response) or {}
-            group_id, status = told.get("taskgroup_id"), told.get("status")
-            if not isinstance(group_id, str) or status not in ACTIVE:
-                return response
-            group = self._groups.setdefault(group_id, _Group(group_id))
-            run = self._known(run_id, group, status, _name_of(told.get("metadata"), told.get("processor")))
+        if run_id not in self._by_id:
+            async with self._listing:  # the first of a group's runs makes the others known
+                if run_id not in self._by_id:
+                    response = await self._taken_up(request, run_id, base)
+                    if response is not None:
+                        return response
+        run = self._by_id[run_id]
         run.is_given = True
         if run.status in ACTIVE:
             run.group.active.add(run_id)
@@ -450,6 +452,18 @@ class ParallelGroups:
             run.tell(status)
         return response
 
+    async def _taken_up(self, request: Request, run_id: str, base: str) -> Response | Failure | None:
+        """What is told of a run that an earlier process began; None: it is known from now on."""
+        response = await self._read(request)
+        told = _object_in(response) or {}
+        group_id, status = told.get("taskgroup_id"), told.get("status")
+        if not isinstance(group_id, str) or status not in ACTIVE:
+            return response
+        group = self._groups.setdefault(group_id, _Group(group_id))
+        await self._list(group, f"{_group_url(base, group)}/runs", request.headers)  # if it fails, so it does
+        self._known(run_id, group, status, _name_of(told.get("metadata"), told.get("processor")))
+        return None
+
     def _watch(self, group: _Group, base: str, headers: Mapping[str, str]) -> None:
         """Have somebody hear how the group's runs end."""
         if group.active and not group.is_watched:
@@ -457,7 +471,7 @@ class ParallelGroups:
             self._tasks.start_soon(self._hear, group, base, headers)
 
     async def _hear(self, group: _Group, base: str, headers: Mapping[str, str]) -> None:
-        url = f"{base}/v1/tasks/groups/{quote(group.group_id, safe='')}"
+        url = _group_url(base, group)
         in_vain = 0
         while group.active:
             before, events = group.heard, Events()
@@ -478,7 +492,7 @@ class ParallelGroups:
                 break
             await anyio.sleep(_wait(in_vain))
             before, group.listed_to = len(group.active), ""
-            problem = await self._list(group, f"{url}/runs", headers)
+            problem = await self._list(group, f"{url}/runs", headers, in_vain=2)
             if len(group.active) < before:
                 in_vain = 0
             elif problem is not None:
@@ -550,6 +564,10 @@ class ParallelGroups:
             if isinstance(response, Response) and response.status == 200:
                 heard(response.body)
         return None if isinstance(response, Response) and response.status == 200 else response
+
+
+def _group_url(base: str, group: _Group) -> str:
+    return f"{base}/v1/tasks/groups/{quote(group.group_id, safe='')}"
 
 
 def _part_of(rows: Sequence[_Row], size: int) -> list[_Row]:

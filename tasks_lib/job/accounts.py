@@ -14,6 +14,7 @@ from tasks_lib.engine.adaptive import Adaptive
 from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.border import OverHttpx
 from tasks_lib.engine.gate import Gate
+from tasks_lib.engine.parallel_groups import GroupBook, ParallelGroups
 from tasks_lib.engine.shared import NotShared, SharedAccount, join_account
 from tasks_lib.engine.transport import PooledTransport
 from tasks_lib.job.protocols import protocol_of
@@ -21,6 +22,7 @@ from tasks_lib.job.setup import LOCAL, Setup
 from tasks_lib.local import LOCAL_BASE_URL, open_local
 from tasks_lib.providers.protocol import Transport
 
+PARALLEL = "parallel"  # the protocol whose runs are begun in groups
 _UNCOMMITTED = 240  # rows that may wait for their commit beside those in flight; two groups and a bit
 
 
@@ -57,12 +59,13 @@ async def open_accounts(
     transport: httpx.AsyncBaseTransport | None = None,
     warn: Callable[[str], None] | None = None,
     part: Part | None = None,
+    groups: GroupBook | None = None,
 ) -> AsyncIterator[Mapping[str, Account]]:
     """The accounts of every provider that the job calls, by name; a transport given stands for all networks.
 
     Local servers are started here, and are gone on the way out. Limits are kept together with whatever other
     process of this user calls the same account; `warn` is told where they cannot be. One of several workers
-    opens its part of them.
+    opens its part of them. `groups` remembers the groups that runs of hosted tasks are begun in.
     """
     secrets = setup.secrets()
     async with AsyncExitStack() as stack:
@@ -93,6 +96,8 @@ async def open_accounts(
                 pool = local.transport
                 limits = replace(limits, in_flight=local.in_flight)
                 provider = replace(provider, base_url=LOCAL_BASE_URL)
+            if provider.protocol == PARALLEL:
+                pool = await stack.enter_async_context(ParallelGroups(pool, provider=name, book=groups))
             accounts[name] = Account(
                 provider=provider,
                 protocol=protocol_of(provider, key, oauth_for(provider, setup.environment.variables)),

@@ -31,6 +31,7 @@ from tasks_lib.job.causes import first_cause, is_all, sole_cause
 from tasks_lib.job.checks import check_before_rows, check_source, columns_of, planner_of
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.export import bring_up_to_date
+from tasks_lib.job.group_book import LedgerGroups
 from tasks_lib.job.kept_files import keep_of, keeping_files
 from tasks_lib.job.reach import reachable
 from tasks_lib.job.row_inputs import preparing
@@ -266,7 +267,12 @@ class Batch:
         """Run the rows in this process."""
         async with AsyncExitStack() as stack:
             accounts = await stack.enter_async_context(
-                open_accounts(self._setup, transport=transport, warn=self.tally.warnings.append)
+                open_accounts(
+                    self._setup,
+                    transport=transport,
+                    warn=self.tally.warnings.append,
+                    groups=LedgerGroups(self._ledger, batch_id=self.id),
+                )
             )
             at_once = rows_at_once(self._setup, accounts)
             writer = await stack.enter_async_context(

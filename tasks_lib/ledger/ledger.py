@@ -430,6 +430,15 @@ class Ledger:
         with told(self.path):
             return remote_runs.begun_under(self.cursor(), remote_ids)
 
+    def groups_of_lost_runs(self, provider: str) -> tuple[str, ...]:
+        """The groups at a provider in which runs may be whose ids never arrived, oldest first.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return remote_runs.groups_of_lost_runs(self.cursor(), provider)
+
     def remote_groups(self, provider: str) -> tuple[RemoteGroup, ...]:
         """The groups of runs that all batches made at a provider, oldest first.
 

@@ -121,6 +121,12 @@ def insert_remote_group(connection: duckdb.DuckDBPyConnection, group: RemoteGrou
     )
 
 
+def groups_of_lost_runs(connection: duckdb.DuckDBPyConnection, provider: str) -> tuple[str, ...]:
+    """The groups in which runs may be that were begun and whose own ids are not known, oldest first."""
+    found = connection.execute(statement("queries", "groups_of_lost_runs"), {"provider": provider}).fetchall()
+    return tuple(group_id for (group_id,) in found)
+
+
 def remote_groups(connection: duckdb.DuckDBPyConnection, provider: str) -> tuple[RemoteGroup, ...]:
     """The groups of all batches at a provider, oldest first."""
     found = connection.execute(
