@@ -134,9 +134,7 @@ class Fleet:
         self._acts.send_nowait(Act(limits=limits))
 
     def news(self, remote_ids: Sequence[str]) -> None:
-        """Have whichever worker waits for these hosted runs look at them now."""
-        with suppress(anyio.ClosedResourceError):  # they are gone, and wait for nothing
-            self._acts.send_nowait(Act(news=tuple(remote_ids)))
+        """Nobody waits for any: hosted runs are those of one process (see `check_workers`)."""
 
     @property
     def heeds_money(self) -> bool:

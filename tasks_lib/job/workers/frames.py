@@ -80,7 +80,6 @@ class Act:
 
     paused: bool | None = None
     limits: Limits | None = None
-    news: tuple[str, ...] = ()  # hosted runs to be looked at now, whoever waits for them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -240,10 +240,7 @@ class Worker:
                 self._stop.call(why, reason)
             case Drop():
                 work.cancel()
-            case Act(paused=paused, limits=limits, news=news):
-                if self._engine is not None:
-                    for remote_id in news:
-                        self._engine.wakes.wake(remote_id)
+            case Act(paused=paused, limits=limits):
                 for account in self._accounts.values():
                     if paused is not None:
                         (account.gate.pause if paused else account.gate.resume)()
