@@ -24,7 +24,7 @@ tried as (
     qualify row_number() over (partition by a.task_run_id, a.number order by begun.place) = 1
 ),
 known as (
-    select identity, remote_id, min("at") as since
+    select identity, remote_id, min(noted_at) as since
     from begun
     group by all
 ),
