@@ -63,15 +63,15 @@ def body_of(plan: Plan, reference: str) -> bytes:
 def reference_of(plan: Plan, choice: ModelChoice, *, times_ended: int | None = None) -> str:
     """What a row's run is called there, by which it can be found again if its id is lost.
 
-    It is the row's reference as it stands where that is the row's key, and the row was never asked before:
+    It is the row's reference as it stands where that holds the row's key, and the row was never asked before:
     together with what was submitted it then names one run. Else it may name several (a label of many rows,
     revisions that are compared, a row that is asked again), and a mark follows it, or stands for its end:
     `order-17#5f0c9e1d22ab7734`.
     """
     times = plan.times_ended if times_ended is None else times_ended
-    own = plan.reference == plan.row_key and 0 < len(plan.row_key) <= LONGEST_LABEL
-    if own and not times and not choice.parameters and plan.chosen_by != "compare":
-        return plan.row_key
+    own = plan.reference if plan.reference is not None and plan.row_key in plan.reference else None
+    if own is not None and not times and not choice.parameters and plan.chosen_by != "compare":
+        return own
     mark = content_hash({"identity": plan.identity, "times_ended": times})[:_MARK]
     return f"{(plan.reference or plan.row_key)[: LONGEST_LABEL - _MARK - 1]}#{mark}"
 
@@ -97,7 +97,7 @@ def is_of(record: Mapping[str, Any], plan: Plan, references: tuple[str, ...]) ->
         return False
     data = record.get("run_data")
     told = data.get("submitted") if isinstance(data, dict) else None
-    if reference != plan.row_key or not isinstance(told, dict) or not isinstance(data, dict):
+    if reference != plan.reference or not isinstance(told, dict) or not isinstance(data, dict):
         return True  # a mark names what was submitted, too
     submitted: dict[str, JsonValue] = orjson.loads(orjson.dumps(plan.submitted))
     return all(

@@ -35,8 +35,9 @@ def named(**plan: Any) -> str:
 
 
 def test_r17_the_reference_is_the_rows_own() -> None:
-    """R17, R49: where it is the row's key, it goes as it is, so that results can be joined by it."""
+    """R17, R49: where it holds the row's key, it goes as it is, so that results can be joined by it."""
     assert named() == "r1"
+    assert named(reference="acme/r1") == "acme/r1"
     assert named(row_key="order-17", reference="order-17") == "order-17"
 
 
