@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -20,8 +21,11 @@ _MARK: Final = 16  # hexadecimal digits behind a reference, which make it one ro
 
 def problems(parameters: Mapping[str, JsonValue], output: Output) -> list[str]:  # noqa: ARG001  # as others
     """Why a task cannot be run with these parameters; what it answers is its own affair."""
-    known = ", ".join(PARAMETERS)
-    found = [f"it has no parameter {name!r}, but {known}" for name in parameters if name not in PARAMETERS]
+    found = []
+    for name in parameters:
+        close = get_close_matches(name, PARAMETERS, n=1, cutoff=0.8)
+        if name not in PARAMETERS and close:
+            found.append(f"there is no parameter {name}. Did you mean {close[0]}?")
     pinned, tag = parameters.get("revision_id"), parameters.get("revision_tag")
     if pinned is not None and not (isinstance(pinned, str) and parsed_id(pinned)):
         found.append("revision_id must be the id of one of the task's revisions there, which is a UUID")
@@ -32,6 +36,12 @@ def problems(parameters: Mapping[str, JsonValue], output: Output) -> list[str]: 
     if not isinstance(parameters.get("use_fallback_model", False), bool):
         found.append("use_fallback_model must be true or false")
     return found
+
+
+def cautions(parameters: Mapping[str, JsonValue], output: Output) -> list[str]:  # noqa: ARG001  # as others
+    """What is likely not meant, though it does no harm: parameters of language models, which the task has."""
+    unsent = [name for name in parameters if name not in PARAMETERS]
+    return [f"Rightbrain has no parameters {', '.join(unsent)}: they are not sent"] if unsent else []
 
 
 def query_of(plan: Plan, choice: ModelChoice) -> str:
@@ -70,7 +80,8 @@ def reference_of(plan: Plan, choice: ModelChoice, *, times_ended: int | None = N
     """
     times = plan.times_ended if times_ended is None else times_ended
     own = plan.reference if plan.reference is not None and plan.row_key in plan.reference else None
-    if own is not None and not times and not choice.parameters and plan.chosen_by != "compare":
+    is_plain = plan.chosen_by != "compare" and not any(choice.parameters.get(name) for name in PARAMETERS)
+    if own is not None and is_plain and not times:
         return own
     mark = content_hash({"identity": plan.identity, "times_ended": times})[:_MARK]
     return f"{(plan.reference or plan.row_key)[: LONGEST_LABEL - _MARK - 1]}#{mark}"

@@ -15,6 +15,7 @@ from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.usage import Usage
 from tasks_lib.providers.protocol import Request, RunProtocol
 from tasks_lib.providers.rightbrain import MOST_FILE_BYTES, Rightbrain
+from tasks_lib.providers.rightbrain_asking import cautions
 from tests.providers.rightbrain_rig import (
     BASE,
     IMAGE,
@@ -158,7 +159,7 @@ def test_r10_r24_r30_the_fallback_model_is_used_by_wish() -> None:
 @pytest.mark.parametrize(
     ("parameters", "told"),
     [
-        ({"temperature": 0}, "it has no parameter 'temperature', but revision_id, revision_tag"),
+        ({"revison_id": REVISION}, "there is no parameter revison_id. Did you mean revision_id?"),
         ({"revision_id": "v1"}, "revision_id must be the id of one of the task's revisions there"),
         ({"revision_tag": ""}, "revision_tag must be the tag of one of the task's revisions there"),
         ({"revision_id": REVISION, "revision_tag": "a"}, "revision_id and revision_tag exclude each other"),
@@ -171,6 +172,16 @@ def test_6_3_what_cannot_be_asked_is_refused_without_a_call(parameters: dict[str
     failure = failed(**parameters)
     assert failure.kind is FailureKind.REJECTED
     assert told in failure.message
+
+
+def test_parameters_of_models_are_left_out_and_told() -> None:
+    """R12: the task there has its own, and a job is to run with nothing but its model line changed."""
+    request, body = asked(temperature=0, max_tokens=9)
+    assert (request.url, set(body)) == (RUNS, {"task_input", "task_reference"})
+    assert cautions({"temperature": 0, "max_tokens": 9, "revision_tag": "v1"}, JSON) == [
+        "Rightbrain has no parameters temperature, max_tokens: they are not sent"
+    ]
+    assert cautions({"revision_tag": "v1"}, JSON) == []
 
 
 def test_6_10_a_context_is_told_where_it_is_configured() -> None:
