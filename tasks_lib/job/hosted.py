@@ -1,9 +1,8 @@
 """What hosted tasks cannot do for a job, and what they may do otherwise than meant."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.hosted_tasks import wrong_with_name
 from tasks_lib.domain.inputs import FileMode
 from tasks_lib.domain.mistake import Mistake
@@ -14,14 +13,6 @@ from tasks_lib.job.setup import Setup
 from tasks_lib.providers import parallel_parameters, rightbrain_asking, webagent_ask
 
 _TAKE_FILES: Final = frozenset({"rightbrain"})
-_OF_MODELS: Final = frozenset(
-    [
-        *("temperature", "top_p", "topP", "top_k", "topK", "min_p", "seed", "stop", "stop_sequences"),
-        *("max_tokens", "max_completion_tokens", "maxOutputTokens", "max_output_tokens", "verbosity"),
-        *("frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "logprobs"),
-        *("reasoning", "reasoning_effort", "thinking", "thinkingConfig", "service_tier", "user", "store"),
-    ]
-)
 
 
 def check_hosted_tasks(setup: Setup) -> None:
@@ -81,7 +72,7 @@ def _problems(provider: Provider, choice: ModelChoice, output: Output) -> Sequen
         case "parallel":
             return parallel_parameters.problems(choice.parameters, output)
         case "rightbrain":
-            return rightbrain_asking.problems(_own(choice.parameters), output)
+            return rightbrain_asking.problems(choice.parameters, output)
         case "webagent" if provider.hosted is not None:
             return webagent_ask.problems(choice.parameters, output, edition=provider.hosted.edition)
         case _:
@@ -95,12 +86,6 @@ def _doubts(setup: Setup, choice: ModelChoice, output: Output) -> Sequence[str]:
         case "webagent":
             return webagent_ask.cautions(choice.parameters, output)
         case "rightbrain":
-            unsent = [name for name in choice.parameters if name in _OF_MODELS]
-            return (f"it has no parameters {', '.join(unsent)}: they are not sent",) if unsent else ()
+            return rightbrain_asking.cautions(choice.parameters, output)
         case _:
             return ()
-
-
-def _own(parameters: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    """Without those of language models, which a job keeps when only its model line is changed."""
-    return {name: value for name, value in parameters.items() if name not in _OF_MODELS}
