@@ -457,7 +457,7 @@ class ParallelGroups:
         response = await self._read(request)
         told = _object_in(response) or {}
         group_id, status = told.get("taskgroup_id"), told.get("status")
-        if not isinstance(group_id, str) or status not in ACTIVE:
+        if not isinstance(group_id, str) or not isinstance(status, str) or status not in ACTIVE:
             return response
         group = self._groups.setdefault(group_id, _Group(group_id))
         await self._list(group, f"{_group_url(base, group)}/runs", request.headers)  # if it fails, so it does

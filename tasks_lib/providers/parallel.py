@@ -114,10 +114,10 @@ class Parallel:
         while True:
             response = yield Request(method="GET", url=f"{self._url}/{run_id}", headers=headers)
             run = _object_in(response) if response.status == 200 else None
-            status = run.get("status") if run is not None else None
+            status = _string(run.get("status")) if run is not None else None
             if run is not None and status in ENDED:
                 return run
-            if not isinstance(status, str):
+            if status is None:
                 in_vain += 1
                 if in_vain > _MOST_IN_VAIN or not _may_pass(response.status):
                     return self._out_of_sight(response, run_id)
