@@ -115,7 +115,10 @@ async def run_batch(
                 tally=batch.tally,
                 books=batch.books,
                 suspects=batch.suspects,
-                count_runs=any(setup.provider(model).idempotency_header for model in setup.models),
+                count_runs=any(
+                    setup.provider(model).idempotency_header or setup.provider(model).hosted
+                    for model in setup.models
+                ),
                 stored=setup.job.stored_answers,
                 take_up=asks_hosted_tasks(setup),
             )

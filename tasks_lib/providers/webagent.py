@@ -25,7 +25,7 @@ from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.remote import RemoteRun
 from tasks_lib.domain.task import ModelChoice
 from tasks_lib.providers.protocol import Accepted, Exchange, Pause, Request, Response, Step
-from tasks_lib.providers.webagent_ask import CLOUD, SELF_HOSTED, body_of, marker_of, waits
+from tasks_lib.providers.webagent_ask import CLOUD, SELF_HOSTED, body_of, markers_of, waits
 from tasks_lib.providers.webagent_errors import Errors
 from tasks_lib.providers.webagent_told import Ended, how_it_stands, outcome_of, run_id_of, steps_of
 
@@ -94,7 +94,7 @@ class Webagent:
             if found is not None:
                 yield Accepted(remote_id=found)
                 return (yield from self._followed(found))
-            if self._marker(plan, choice) is None:
+            if not self._markers(plan, choice):
                 if plan.retries.on_ambiguous == "fail":
                     return self._cannot_tell(choice)
                 warnings = (_BEGUN_AGAIN,)
@@ -191,8 +191,8 @@ class Webagent:
 
     def _found(self, plan: Plan, choice: ModelChoice) -> Search:
         """The newest run whose prompt ends with the row's marker; None if there is none, or no marker."""
-        marker = self._marker(plan, choice)
-        if marker is None:
+        markers = self._markers(plan, choice)
+        if not markers:
             return None
         response = yield self._read(f"/tasks/{quote(choice.model.name, safe='')}/runs")
         what = f"the runs of task {choice.model.name}"
@@ -207,12 +207,12 @@ class Webagent:
             if isinstance(run, dict)
             and type(run.get("id")) is int
             and isinstance(run.get("description"), str)
-            and run["description"].endswith(marker)
+            and run["description"].endswith(markers)
         ]
         return str(max(found)) if found else None
 
-    def _marker(self, plan: Plan, choice: ModelChoice) -> str | None:
-        return marker_of(plan, choice) if self._edition == SELF_HOSTED else None
+    def _markers(self, plan: Plan, choice: ModelChoice) -> tuple[str, ...]:
+        return markers_of(plan, choice) if self._edition == SELF_HOSTED else ()
 
     def _cannot_tell(self, choice: ModelChoice) -> Failure:
         remedy = (

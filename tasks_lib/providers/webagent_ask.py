@@ -79,15 +79,19 @@ def waits(choice: ModelChoice) -> bool:
     return choice.parameters.get("wait_for_completion") is True
 
 
-def marker_of(plan: Plan, choice: ModelChoice) -> str | None:
-    """What the prompt ends with so that the row's run is found again; None where the user wants none.
+def markers_of(plan: Plan, choice: ModelChoice) -> tuple[str, ...]:
+    """What the prompt ends with so that the row's run is found again; nothing where the user wants none.
 
-    It is the same for each try of a row, and another one once a run of the row has come to its end.
+    It is the same for each try of a row, and another one once a run of the row has come to its end. A run
+    that an earlier batch lost was begun before that batch's run of the row came to its end, if it did: so it
+    may have the second of two.
     """
     if choice.parameters.get("marker") is not True or not _asks(plan):
-        return None
-    name = content_hash({"identity": plan.identity, "times_ended": plan.times_ended})
-    return f"[row {name[:8]}]"
+        return ()
+    was_lost = plan.remote is not None and plan.remote.remote_id is None and plan.times_ended > 0
+    times = (plan.times_ended, plan.times_ended - 1) if was_lost else (plan.times_ended,)
+    names = (content_hash({"identity": plan.identity, "times_ended": one}) for one in times)
+    return tuple(f"[row {name[:8]}]" for name in names)
 
 
 def body_of(plan: Plan, choice: ModelChoice) -> bytes | Failure:
@@ -104,8 +108,7 @@ def body_of(plan: Plan, choice: ModelChoice) -> bytes | Failure:
         if length < _SHORTEST_PROMPT:
             message = f"the prompt has {length} characters, and Webagent takes {_SHORTEST_PROMPT} at least"
             return Failure(kind=FailureKind.BAD_ROW, message=message)
-        marker = marker_of(plan, choice)
-        body["prompt"] = prompt if marker is None else f"{prompt}\n\n{marker}"
+        body["prompt"] = "\n\n".join((prompt, *markers_of(plan, choice)[:1]))
     body |= {
         name: value
         for name, value in choice.parameters.items()

@@ -12,6 +12,7 @@ from tasks_lib.configs import Environment
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.batch import run_batch
 from tasks_lib.job.setup import Setup, load_setup
+from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Outcome, Summary
 from tests.webagentserver import Server, running_server
 
@@ -186,7 +187,7 @@ def test_a_run_that_died_is_run_again(shop: Shop) -> None:
     shop.seconds(run=0.5)
     shop.run(crash=1, only="r1")
     assert shop.sql("select count(*) from task_runs where error_kind = 'given_up'") == [(3,)]
-    shop.sql('update remote_runs set "at" = "at" - interval 2 hour')
+    shop.sql("update remote_runs set noted_at = noted_at - interval 2 hour")
     shop.seconds()
     assert shop.run().failed == 0
     told = shop.sql("select error from attempts where failure_kind = 'server_error'")
@@ -279,3 +280,13 @@ def test_the_cloud(shop: Shop) -> None:
     assert refused.run(key="another").outcome.exit_code == Outcome.REFUSED.exit_code
     for file in shop.folder.iterdir():
         assert KEY.encode() not in file.read_bytes()
+
+
+def test_a_forced_run_is_another_one(shop: Shop) -> None:
+    """W13: rows that are asked again have new runs; none is taken for one that was lost."""
+    shop.write(parameters="marker: true")
+    shop.run()
+    setup = shop.setup(e_reset=1, first=2)
+    summary = anyio.run(lambda: run_batch(setup, options=Options(force=True)))
+    assert summary.completed == 3
+    assert shop.server.stats()["started"] == 6

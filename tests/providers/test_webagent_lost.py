@@ -1,10 +1,12 @@
 """Runs whose id never arrived: found again by their marker, or told about honestly."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from tasks_lib.domain.failure import FailureKind
+from tasks_lib.domain.remote import Remote
 from tests.providers.webagent_rig import DONE, STARTED, Driven, a_plan, cloud, row, said, self_hosted
 
 LIST = "GET http://agent.test:8080/api/tasks/7/runs"
@@ -45,6 +47,18 @@ def test_a_lost_run_is_found():
     assert driven.addresses == [LIST, "GET http://agent.test:8080/api/runs/30"]
     assert driven.accepted == ["30"]
     assert driven.reply.text == "9.50"
+
+
+def test_a_run_that_an_earlier_batch_lost():
+    """W13: a batch that lost a run has told of its row's end since; the run has the marker before that."""
+    prompt = prompt_of(a_plan(marker=True))
+    later = replace(a_plan(marker=True, times_ended=1), remote=Remote(position=0, remote_id=None))
+    found = [said([light(30, prompt)]), said(row(id=30, **DONE))]
+    assert Driven(self_hosted(), later, found, lost=True).accepted == ["30"]
+    assert prompt_of(later) == prompt_of(a_plan(marker=True, times_ended=1)) != prompt
+    same_batch = a_plan(marker=True, times_ended=1)
+    unknown = [said([light(30, prompt)]), said(STARTED), said(row(**DONE))]
+    assert Driven(self_hosted(), same_batch, unknown, lost=True).accepted == ["12"]
 
 
 def test_a_run_that_was_never_begun():
