@@ -11,8 +11,12 @@ import pytest
 
 from tasks_lib.configs import Environment
 from tasks_lib.domain.provider import Secret
+from tasks_lib.domain.run import TaskRun
+from tasks_lib.engine.run import Engine
+from tasks_lib.engine.stop import Stop
 from tasks_lib.job.batch import run_batch
 from tasks_lib.job.setup import Setup, load_setup
+from tasks_lib.job.steering import CrewHere
 from tasks_lib.job.tally import Outcome
 from tasks_lib.live.courier import Courier
 from tasks_lib.live.hook_server import Came, HookServer
@@ -22,7 +26,7 @@ from tests.live.hook_senders import WHSEC, eventually
 
 pytestmark = pytest.mark.anyio
 ENDING = "Zm9yIHdlYmFnZW50IGFsb25l"
-ROWS = 6
+ROWS = 4
 TASK = """\
 task: told
 output:
@@ -40,7 +44,7 @@ job: told
 task: task.yaml
 source: {path: rows.csv, key: id}
 inputs: {row_id: id}
-limits: {in_flight: 6}
+limits: {in_flight: 4}
 ledger: ledger.duckdb
 """
 
@@ -123,3 +127,17 @@ async def test_parallels_notices_reach_the_batch(tmp_path: Path, key: str) -> No
             carried = heard.courier.carried
             await eventually(lambda: carried.told + carried.only_counted == ROWS)
             assert server.stats()["webhooks"].get("forged_and_taken", 0) == 0
+
+
+async def test_news_wake_whoever_waits_in_this_process() -> None:
+    """W09, P19: the engine's own pause ends when the batch is told, and ids that nobody knows do nothing."""
+    engine = Engine(accounts={}, prices={}, record=record_nothing, stop=Stop())
+    crew = CrewHere({}, engine)
+    crew.news(["trun_0"])
+    with engine.wakes.waiting("trun_1") as wake, anyio.fail_after(60):
+        crew.news(["trun_2", "trun_1", ""])
+        await wake.pause(3_600)
+
+
+async def record_nothing(_: TaskRun) -> None:
+    raise NotImplementedError

@@ -293,6 +293,14 @@ async def test_bodies_may_come_in_pieces(heard: Heard) -> None:
     assert heard.runs == ["trun_1"] * 3
 
 
+async def test_an_older_http_is_enough(heard: Heard) -> None:
+    """What stands in front may speak HTTP/1.0, as nginx does unless it is told otherwise."""
+    body = body_about("trun_1")
+    told = request(PARALLEL, body, signed(body)).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    assert await status_of(heard.port, told.replace(b"host: hooks.test\r\n", b"")) == 204
+    assert heard.runs == ["trun_1"]
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
