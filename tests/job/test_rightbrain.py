@@ -27,7 +27,7 @@ from tests.rightbrainserver import Server, running_server
 from tests.rightbrainserver.tasks import ORG, PROJECT, made_id
 
 KEY = "rb-secret-key"
-SECRET = "s3cret-of-the-client"
+SECRET = "s3cret-of-the-client"  # noqa: S105  # pretended
 SCHEMA = "{schema: {type: object, properties: {row_id: {type: string}}, required: [row_id]}}"
 TASK = """\
 task: judged
@@ -214,8 +214,8 @@ def test_answers_that_are_lost_are_found_by_their_references(desk: Desk) -> None
 @pytest.mark.parametrize("trouble", ["e_trunc", "e_malformed", "e_garbage"])
 def test_answers_that_come_spoilt_are_found(desk: Desk, trouble: str) -> None:
     """R17, R57: cut short, no JSON, no HTTP: the runs are there, and none is made twice."""
-    settings: dict[str, float | str] = {trouble: 1.0, "first": 1}
-    summary = desk.run(**settings)
+    desk.server.config(**{trouble: 1.0, "first": 1})
+    summary = desk.run()
     assert (summary.outcome, summary.completed) == (Outcome.COMPLETED, 6)
     assert {len(ids) for ids in desk.made().values()} == {1}
     assert desk.server.stats()["started"] == 6
