@@ -676,8 +676,10 @@ def listen(
     It listens at /hooks/parallel for notices that are signed with your
     account's webhook secret, and at /hooks/webagent/SECRET for those of
     Webagent, which are not signed. Put it behind what ends TLS, and name
-    its public address where runs are begun: for Parallel in the model's
-    parameter webhook, for Webagent in webhook_url.
+    its public address among the revision's parameters:
+
+      webhook: {url: https://…/hooks/parallel, event_types: [task_run.status]}
+      webhook_url: https://…/hooks/webagent/SECRET
 
     For example:
 

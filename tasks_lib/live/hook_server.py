@@ -134,7 +134,7 @@ class HookServer:
                 self._tell(hook, verdict, request)
                 with anyio.move_on_after(_FAREWELL_SECONDS):
                     await request.answer(verdict.status)
-            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
                 pass  # it has hung up
             except Exception as error:  # noqa: BLE001 - nobody outside is to end what others are told by
                 why = f"an error of rowmill itself, {type(error).__name__}"
