@@ -678,7 +678,7 @@ def listen(
     Webagent, which are not signed. Put it behind what ends TLS, and name
     its public address among the revision's parameters:
 
-      webhook: {url: https://…/hooks/parallel, event_types: [task_run.status]}
+      webhook: {url: https://…/hooks/parallel, event_types: \\[task_run.status]}
       webhook_url: https://…/hooks/webagent/SECRET
 
     For example:

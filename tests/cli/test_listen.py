@@ -168,3 +168,10 @@ def test_it_imports_no_web_framework() -> None:
         [sys.executable, "-c", other], cwd=Path(ROOT), capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_the_help_says_what_is_written_where(project: Project) -> None:
+    """W09, P19: the help shows both parameters as they stand in a task, brackets and all."""
+    done = project.here("listen", "--help")
+    assert "webhook: {url: https://…/hooks/parallel, event_types: [task_run.status]}" in done.out
+    assert "webhook_url: https://…/hooks/webagent/SECRET" in done.out
