@@ -667,7 +667,7 @@ def listen(
         ),
     ] = None,
 ) -> None:
-    """Hear from Parallel and Webagent which hosted runs have news.
+    r"""Hear from Parallel and Webagent which hosted runs have news.
 
     The batch that runs then looks at such a run at once, and need not
     ask often. A notice is a hint and never believed: what became of a
@@ -678,7 +678,7 @@ def listen(
     Webagent, which are not signed. Put it behind what ends TLS, and name
     its public address among the revision's parameters:
 
-      webhook: {url: https://…/hooks/parallel, event_types: \\[task_run.status]}
+      webhook: {url: https://…/hooks/parallel, event_types: \[task_run.status]}
       webhook_url: https://…/hooks/webagent/SECRET
 
     For example:
