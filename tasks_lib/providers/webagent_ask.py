@@ -190,6 +190,10 @@ _CHECKS: Final[Mapping[str, Callable[[JsonValue], str | None]]] = {
 }
 
 
+PARAMETERS: Final = tuple(_CHECKS)
+"""All that a revision may say."""
+
+
 def _wrong_with_schema(schema: Mapping[str, JsonValue]) -> str | None:
     """What Draft 7, by which the server checks it, has against a schema of any draft."""
     try:
