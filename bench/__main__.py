@@ -1,7 +1,7 @@
 """All benchmarks: `python -m bench [SECTION …]`, against a loopback server that is started for them.
 
-Sections: overhead, latency, rate, adaptive, money, faults, breaker, crash, ledger, memory. The section peers
-is run if it is named, since it makes environments:
+Sections: overhead, latency, rate, adaptive, money, faults, breaker, crash, ledger, memory, parallel. The
+section peers is run if it is named, since it makes environments:
 `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
 `--url http://127.0.0.1:PORT` uses a server that runs already and speaks the same settings; `--quick` is for a
 look, not for a claim.
@@ -24,6 +24,7 @@ from bench.limits import latency, rate
 from bench.memory import memory
 from bench.money import money
 from bench.overhead import overhead
+from bench.parallel import parallel
 from bench.peers.run import NAMES, peers
 from tests.llmserver import Server, running_server
 
@@ -38,6 +39,7 @@ SECTIONS = (
     "crash",
     "ledger",
     "memory",
+    "parallel",
 )
 APART = ("peers",)
 
@@ -94,6 +96,8 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         return (
             ledger(rows=5_000, sizes=(50_000,)) if quick else ledger(rows=50_000, sizes=(100_000, 1_000_000))
         )
+    if section == "parallel":
+        return parallel(rows=600 if quick else 3_000, kills=3)
     if section == "memory":
         return memory(server, sizes=(1_000, 10_000) if quick else (10_000, 100_000, 1_000_000))
     return crash(server, kills=3 if quick else 100, rows=3_000 if quick else 60_000)

@@ -4,21 +4,30 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def json_of(module: str, *arguments: str, core: int | None = None) -> dict[str, Any]:
+def json_of(
+    module: str, *arguments: str, core: int | None = None, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """What `python -m module arguments` prints as one JSON object; pinned to a core if one is named.
+
+    `environment` lies over our own.
 
     Raises:
         RuntimeError: it failed; with the end of what it complained of.
     """
     done = subprocess.run(
-        command(module, *arguments, core=core), cwd=ROOT, capture_output=True, text=True, check=False
+        command(module, *arguments, core=core),
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"{module} ended with {done.returncode}: {done.stderr[-2000:]}")

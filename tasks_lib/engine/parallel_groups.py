@@ -305,8 +305,10 @@ class ParallelGroups:
             current = self._current
             if current is not None and len(current.runs) < _MOST_IN_A_GROUP:
                 return current
+            # a group costs nothing, and one too many does no harm
             response = await self._patiently(
-                Request(method="POST", url=f"{base}/v1/tasks/groups", headers=headers, body=b"{}")
+                Request(method="POST", url=f"{base}/v1/tasks/groups", headers=headers, body=b"{}"),
+                even=402,
             )
             told = _object_in(response)
             group_id = told.get("taskgroup_id") if told is not None else None
@@ -543,10 +545,11 @@ class ParallelGroups:
         """The answer to a GET; one that fails in passing is made again."""
         return await self._patiently(request)
 
-    async def _patiently(self, request: Request) -> Response | Failure:
+    async def _patiently(self, request: Request, *, even: int | None = None) -> Response | Failure:
+        """The answer to a request that does no harm twice; `even` is one more status that may pass."""
         for one in range(1, _TRIES + 1):
             response = await self._transport.send(request)
-            passing = isinstance(response, Failure) or _may_pass(response.status)
+            passing = isinstance(response, Failure) or _may_pass(response.status) or response.status == even
             if one == _TRIES or not passing:
                 break
             asked = None if isinstance(response, Failure) else retry_after_seconds(response.headers)

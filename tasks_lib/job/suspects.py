@@ -12,6 +12,7 @@ from tasks_lib.domain.plan import Plan
 from tasks_lib.engine.stop import Stop
 
 Draw = Callable[[], Awaitable[Plan | None]]
+_DEATHS_OF_WAITING = 4  # before one is suspected whose run goes on elsewhere: thousands wait so for minutes
 
 
 class Suspects:
@@ -90,5 +91,8 @@ class Suspects:
         """With how many rows at once, itself counted, a row may be run."""
         if plan.problem is not None:
             return inf  # it makes no call
-        most = most_at_once(self._companies.get(plan.identity, ()))
+        companies = self._companies.get(plan.identity, ())
+        if plan.remote is not None and len(companies) < _DEATHS_OF_WAITING:
+            return inf
+        most = most_at_once(companies)
         return inf if most is None else most
