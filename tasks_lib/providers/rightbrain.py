@@ -54,7 +54,8 @@ _LONGEST_WAIT: Final = 60.0  # seconds between two of them, whatever is asked fo
 _LOOKS: Final = (2.0, 5.0)  # seconds before a lost run is looked for again: it may be under way, or unlisted
 _PAGES: Final = 20  # of 100 runs, newest first, that are looked through where the run was lost just now
 _PAGES_OF_BEFORE: Final = 100  # where an earlier batch lost it
-_SINCE: Final = "7 days ago"
+_UNDER_WAY: Final = 300.0  # seconds after which a run that an earlier batch lost has surely ended
+_DAY: Final = 86_400.0  # seconds
 _ROWS_KNOWN: Final = 10_000  # whose runs are remembered: an answer that was not accepted is not had again
 
 _Sent = Generator[Step, Response, Response | Failure]
@@ -166,13 +167,15 @@ class Rightbrain:
         references = references_of(plan, choice)
         seen = self._seen.get(plan.task_run_id, set())
         pages = _PAGES if plan.remote is None else _PAGES_OF_BEFORE
-        waits = _LOOKS if plan.remote is None else ()  # one of an earlier batch has long ended
+        age = plan.remote.age if plan.remote is not None else 0.0
+        waits = _LOOKS if age < _UNDER_WAY else ()
+        since = f"{2 + int(age // _DAY)} days ago"
         for wait in (0.0, *waits):
             if wait:
                 yield Pause(seconds=wait)
             cursor: str | None = None
             for _ in range(pages):
-                asked = {"page_limit": 100, "start_date": _SINCE} | ({"cursor": cursor} if cursor else {})
+                asked = {"page_limit": 100, "start_date": since} | ({"cursor": cursor} if cursor else {})
                 response = yield from self._sent("GET", f"{runs}?{urlencode(asked)}")
                 if isinstance(response, Failure):
                     return response

@@ -25,8 +25,8 @@ from tests.providers.rightbrain_rig import (
     waits,
 )
 
-FIRST_PAGE = "GET ?page_limit=100&start_date=7+days+ago"
-BEFORE = Remote(position=0, remote_id=None)
+FIRST_PAGE = "GET ?page_limit=100&start_date=2+days+ago"
+BEFORE = Remote(position=0, remote_id=None, age=3600.0)
 
 
 def named(**plan: Any) -> str:
@@ -113,6 +113,21 @@ def test_a_run_of_an_earlier_batch_is_looked_for_once() -> None:
     """R57: whatever was under way has ended since."""
     steps, _ = had(a_plan(remote=BEFORE), listed(), said(record()), lost=True)
     assert (requests(steps), waits(steps)) == ([FIRST_PAGE, "POST "], [])
+
+
+def test_a_run_of_a_batch_that_died_just_now_may_be_under_way() -> None:
+    """R57: a process was killed and started again at once; its runs go on there until they end."""
+    plan = a_plan(remote=Remote(position=0, remote_id=None, age=3.0))
+    steps, reply = had(plan, listed(), listed(record()), said(record()), lost=True)
+    assert isinstance(reply, Reply)
+    assert (requests(steps)[-1], waits(steps)) == (f"GET /{RUN}", [2.0])
+
+
+def test_the_list_goes_back_as_far_as_the_run_may_be_old() -> None:
+    """R05: the API's own default is a week."""
+    plan = a_plan(remote=Remote(position=0, remote_id=None, age=86_400.0 * 20.5))
+    steps, _ = had(plan, listed(), said(record()), lost=True)
+    assert requests(steps) == ["GET ?page_limit=100&start_date=22+days+ago", "POST "]
 
 
 def test_what_was_submitted_must_agree() -> None:
