@@ -25,6 +25,7 @@ def test_providers_are_known_without_a_file() -> None:
         "mistral": ("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
         "together": ("https://api.together.ai/v1", "TOGETHER_API_KEY"),
         "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+        "parallel": ("https://api.parallel.ai", "PARALLEL_API_KEY"),
         "rightbrain": ("https://app.rightbrain.ai/api/v1", "RB_API_KEY"),
         "webagent": ("http://localhost:8080", None),
         "webagent_cloud": ("https://api.webagent.cloud", "WEBAGENT_API_KEY"),

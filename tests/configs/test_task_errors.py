@@ -7,7 +7,7 @@ from tests.configs.project import TASK, Project
 FILE = "configs/tasks/task.yaml"
 PROVIDERS = (
     "anthropic, deepseek, google, groq, llamacpp, local, mistral, ollama, openai, openrouter, "
-    "rightbrain, together, vllm, webagent, webagent_cloud"
+    "parallel, rightbrain, together, vllm, webagent, webagent_cloud"
 )
 TWO = """\
 revisions:

@@ -113,11 +113,7 @@ POINTS: Final[Mapping[str, str]] = {
     "P18": "a run is queued: any 2xx",
     "P19": "results, groups, events and notices, which the page leaves out",
 }
-OPEN: Final[Mapping[str, str]] = {
-    "W14": "of a browser agent alone: a model has no steps, and `history` is null",
-    "W15": "as W14",
-    "W16": "as W14",
-}
+OPEN: Final[Mapping[str, str]] = {}  # point -> why it has no test
 
 
 def proofs() -> Mapping[str, list[str]]:
