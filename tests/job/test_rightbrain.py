@@ -1,8 +1,12 @@
 """Jobs whose rows are runs of Rightbrain's tasks, from file to ledger, against the loopback server."""
 
 import hashlib
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
@@ -96,13 +100,17 @@ class Desk:
 
     def setup(self, *, client: bool = False, **settings: float | str) -> Setup:
         """The job, with a server that behaves so."""
-        variables = {
+        variables = self.variables(client=client, **settings)
+        return load_setup(self.folder / "job.yaml", environment=Environment.of(variables, user="ada"))
+
+    def variables(self, *, client: bool = False, **settings: float | str) -> dict[str, str]:
+        """What the environment says of the account."""
+        return {
             "RIGHTBRAIN_BASE_URL": self.server.base_url(**settings),
             "RB_ORG_ID": ORG,
             "RB_PROJECT_ID": PROJECT,
             **({"RB_CLIENT_ID": "rowmill", "RB_CLIENT_SECRET": SECRET} if client else {"RB_API_KEY": KEY}),
         }
-        return load_setup(self.folder / "job.yaml", environment=Environment.of(variables, user="ada"))
 
     def run(self, *, client: bool = False, **settings: float | str) -> Summary:
         """Run it."""
@@ -240,6 +248,37 @@ def test_what_one_batch_lost_the_next_one_finds(desk: Desk) -> None:
     assert desk.server.stats()["started"] == 6
     assert desk.made().keys() == {f"r{number}" for number in range(6)}
     assert desk.run().skipped == 6
+
+
+def test_a_process_that_is_killed_pays_for_nothing_twice(desk: Desk) -> None:
+    """R17: eight runs are under way when it dies, and end without it; the next batch finds each of them."""
+    desk.write(rows=20)
+    variables = {
+        **os.environ,
+        **desk.variables(lat=700, sigma=0),
+        "XDG_STATE_HOME": str(desk.folder / "state"),
+    }
+    command = [sys.executable, "-m", "tasks_lib.cli", "run", str(desk.folder / "job.yaml"), "--json"]
+    child = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: desk.server.stats()["started"] >= 12)
+    finally:
+        child.kill()
+        child.wait()
+    again = desk.run()
+    assert again.outcome is Outcome.COMPLETED
+    assert again.completed + again.skipped == 20
+    stats = desk.server.stats()
+    assert (stats["started"], stats["started_more_than_once"]) == (20, 0)
+    assert stats["calls"]["GET run"] >= 1, "some were found"
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    """Fail unless it comes true within a minute."""
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
 
 
 def test_a_row_that_is_asked_again_is_named_apart(desk: Desk) -> None:
