@@ -28,7 +28,7 @@ SENT: Final = (
     "webhook",
 )
 """Parameters that are fields of a run."""
-_OURS: Final = (
+OURS: Final = (
     "input",
     "input_schema",
     "output_description",
@@ -36,7 +36,7 @@ _OURS: Final = (
     "confidence_fields",
     "betas",
 )
-_KNOWN: Final = (*SENT, *_OURS)
+_KNOWN: Final = (*SENT, *OURS)
 _MOST_DOMAINS: Final = 200
 _MOST_SERVERS: Final = 10
 _SCOPE: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")

@@ -9,7 +9,8 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = ROOT / "docs/points.md"
-_NAMED: Final = re.compile(r"((?:[PRW]\d\d(?:-[PRW]\d\d)?|\d\.\d+)(?:, (?:[PRW]\d\d(?:-[PRW]\d\d)?|\d\.\d+))*):")
+_POINT: Final = r"(?:[PRW]\d\d(?:-[PRW]\d\d)?|\d\.\d+)"
+_NAMED: Final = re.compile(rf"({_POINT}(?:, {_POINT})*):")
 _SHOWN: Final = 3  # tests named in a row of the table
 
 # Rightbrain's pages "Run Task" and "Fetch a Task Run" (R), Webagent's "Run Task" (W), Parallel's "Create Task
