@@ -25,19 +25,16 @@ SUBSET: Final = Subset(
             "items",
             "anyOf",
             "enum",
-            "$ref",
-            "$defs",
-            "definitions",
             "description",
         ]
     ),
     object_root=True,
     recursive=False,
-    most_levels=5,
 )
 LONGEST_SPEC: Final = 15_000  # characters
 LONGEST_RUN: Final = 25_000  # characters of specification and input
 ADVISED_RUN: Final = 15_000  # characters of both, as an older page has it
+_MOST_LEVELS: Final = 5  # of objects and arrays within one another
 _ADVISED_LEVELS: Final = 3
 _MOST_PROPERTIES: Final = 100
 _MOST_ENUM_VALUES: Final = 500
@@ -152,15 +149,13 @@ class _Seen:
                 self.walk(part, level=level)
         self.walk(node.get("items"), level=level)
         self.walk(node.get("anyOf"), level=level)
-        for name in ("$defs", "definitions"):
-            definitions = node.get(name)
-            if isinstance(definitions, dict):
-                self.walk(list(definitions.values()), level=level)
 
     def problems(self) -> Iterator[str]:
         """What the API answers with an error."""
         if not self.has_properties:
             yield "the output's schema must be an object with properties"
+        if self.levels > _MOST_LEVELS:
+            yield f"the output's schema is {self.levels} levels deep, {_MOST_LEVELS} are allowed"
         if self.properties > _MOST_PROPERTIES:
             yield f"the output's schema has {self.properties} properties, {_MOST_PROPERTIES} are allowed"
         if self.enum_values > _MOST_ENUM_VALUES:
