@@ -247,9 +247,11 @@ def _may_pass(response: Response) -> bool:
 
 def _json(response: Response) -> Any:  # noqa: ANN401  # whatever a server says
     try:
-        return orjson.loads(response.body)
-    except orjson.JSONDecodeError:
+        body = orjson.loads(response.body)
+        orjson.dumps(body)  # what is nested too deep can be read, and not written down
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return None
+    return body
 
 
 def _object(response: Response) -> dict[str, Any] | None:
