@@ -218,9 +218,9 @@ def test_an_empty_document_is_no_answer(text):
     assert kind_of(judge(Output.of(Modality.PDF), Reply(text=text))) is FailureKind.INVALID_OUTPUT
 
 
-@pytest.mark.parametrize("modality", [Modality.IMAGE, Modality.AUDIO])
+@pytest.mark.parametrize("modality", [Modality.IMAGE, Modality.AUDIO, Modality.PDF])
 def test_a_picture_or_recording_is_its_bytes(modality):
-    """R19: of modality image or audio the answer is what was made; words beside it are no value."""
+    """R19: the answer is what was made, and a document may be, too; words beside it are no value."""
     media = Media(content=b"\x89PNG", mime_type="image/png")
     assert judge(Output.of(modality), Reply(text="Here you are", media=media)) == Answer(
         value=None, media=media

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.pricing import FREE, Prices
+from tasks_lib.domain.remote import RemoteRun
 from tasks_lib.domain.run import Status, conclude, conclude_joined, run_data, total_cost
 from tasks_lib.domain.usage import Usage
 from tests.domain.pieces import ANSWERED, BIG, NOON, SMALL, answered, attempt, failed, plan
@@ -114,6 +115,33 @@ def test_cost_is_additive_and_unknown_if_any_is(some, more):
         assert total is None
     else:
         assert total == sum(part for part in parts if part is not None)
+
+
+CHARGED = RemoteRun(remote_id="r", status="success", charged_credits=Decimal("1.50"))
+LOST = replace(failed("timeout", cost=None), estimated_cost=None)
+
+
+def test_what_a_lost_run_cost_is_known_once_it_is_found():
+    """R40: the attempt that finds it has its cost; before that it is unknown, and after that counted once."""
+    found = replace(answered(cost=Decimal("0.03")), remote_id="r", remote=CHARGED, prices=None)
+    assert total_cost([LOST]) is None
+    assert total_cost([LOST, LOST, found]) == Decimal("0.03")
+    data = concluded(LOST, found).data
+    assert (data.cost, data.cost_source, data.charged_credits) == (
+        Decimal("0.03"),
+        "reported",
+        Decimal("1.50"),
+    )
+
+
+def test_a_run_that_goes_on_settles_nothing():
+    """R40: nor does one of another model, or an attempt that is unknown itself."""
+    going_on = replace(failed("timeout", cost=Decimal(0)), remote=replace(CHARGED, status="running"))
+    elsewhere = replace(answered(cost=Decimal(1)), position=1, remote=CHARGED)
+    ended = replace(failed("run_failed", cost=None), remote=CHARGED, estimated_cost=None)
+    for attempts in ([LOST, going_on], [LOST, elsewhere], [LOST, ended], [ended, ended]):
+        assert total_cost(attempts) is None, attempts
+        assert concluded(*attempts).data.cost_source == "unknown"
 
 
 @pytest.mark.parametrize(
