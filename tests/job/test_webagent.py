@@ -207,6 +207,7 @@ def test_lost_starts_with_a_marker(shop: Shop, fault: str) -> None:
 
 def test_lost_starts_without_a_marker(shop: Shop) -> None:
     """W08: without one a row is run twice and says so, or is given up, as `retries.on_ambiguous` has it."""
+    shop.write(parameters=WAITING)
     assert shop.run(e_reset_late=1, first=1, only="r1").completed == 3
     warned = shop.sql("select row_key from task_runs where warnings::varchar like '%another one was begun%'")
     assert warned == [("r1",)]
@@ -215,13 +216,13 @@ def test_lost_starts_without_a_marker(shop: Shop) -> None:
 
 def test_nothing_is_run_twice_if_the_user_says_so(shop: Shop) -> None:
     """W08: with `on_ambiguous: fail` a row whose start was lost fails, now and in every further batch."""
-    shop.write(on_ambiguous="fail")
+    shop.write(on_ambiguous="fail", parameters=WAITING)
     assert shop.run(e_reset_late=1, first=1, only="r1").failed == 1
     again = shop.run()
     assert (again.failed, again.completed) == (1, 0)
     assert shop.sql("select count(*) from task_runs where error_kind = 'given_up'") == [(1,)]
     assert shop.server.stats()["started"] == 3
-    shop.write(on_ambiguous="retry")
+    shop.write(on_ambiguous="retry", parameters=WAITING)
     assert shop.run().completed == 1
 
 
@@ -284,7 +285,7 @@ def test_the_cloud(shop: Shop) -> None:
 
 def test_a_forced_run_is_another_one(shop: Shop) -> None:
     """W13: rows that are asked again have new runs; none is taken for one that was lost."""
-    shop.write(parameters="marker: true")
+    shop.write(parameters=f"marker: true, {WAITING}")
     shop.run()
     setup = shop.setup(e_reset=1, first=2)
     summary = anyio.run(lambda: run_batch(setup, options=Options(force=True)))
