@@ -147,3 +147,50 @@ def test_a_limit_in_dollars_needs_the_price_of_a_run(folder: Folder, model: str)
     )
     folder.write("prices.yaml", f"'{name}:*': {{input: 0, output: 0, request: 0.02}}\n")
     assert folder.planned(task=f"model: {model}\n", job=job) == [model]
+
+
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        ("model: par:lite\nparameters: {input: rows}", "the model par:lite: input must be text (the prompt"),
+        (
+            "model: par:lite\nparameters: {memory_scope_kee: a}",
+            "the model par:lite: there is no parameter memo",
+        ),
+        (f"model: {BRAIN}\nparameters: {{revision_id: 7}}", f"the model {BRAIN}: revision_id must be the id"),
+        ("model: agent:1\nparameters: {wait_for_complete: true}", "the model agent:1: "),
+        ("model: agent:1\nparameters: {session_timeout: 9}", "the model agent:1: "),
+        ("model: par:lite\nfallback: [{model: 'agent:1', parameters: {marker: 7}}]", "the model agent:1: "),
+    ],
+)
+def test_parameters_are_checked_by_the_protocol_that_sends_them(folder: Folder, task: str, told: str) -> None:
+    """R53, R54, W03, P05: those of fallbacks, too."""
+    assert folder.refused(task=f"{task}\n").startswith(f"job.yaml: {told}")
+
+
+@pytest.mark.parametrize("model", ["par:lite", BRAIN, "agent:1"])
+def test_a_language_models_parameters_may_stay(folder: Folder, model: str) -> None:
+    """P05: so that a job's model line can change alone; the plan says that they are not sent."""
+    folder.write("task.yaml", f"{TASK}model: {model}\nparameters: {{temperature: 0, max_tokens: 9}}\n")
+    folder.write("job.yaml", JOB)
+    setup = load_setup(
+        folder.folder / "job.yaml", environment=Environment.of({"MY_PROJECT": ORG}, user="ada")
+    )
+    told = [one for one in preflight(setup).warnings if one.startswith(f"{model}: ")]
+    assert len(told) == 1
+    assert "temperature, max_tokens" in told[0]
+
+
+def test_what_a_schema_cannot_be_told_is_said(folder: Folder) -> None:
+    """P06, P08: and answers are checked against all of it."""
+    schema = SCHEMA.replace("type: integer", "type: integer, minimum: 1")
+    folder.write("task.yaml", f"{TASK}model: par:lite\noutput: {{schema: {schema}}}\n")
+    folder.write("job.yaml", JOB)
+    setup = load_setup(folder.folder / "job.yaml", environment=Environment.of({}, user="ada"))
+    assert any(one.startswith("par cannot be held to minimum of $.n") for one in preflight(setup).warnings)
+
+
+def test_one_process_is_enough(folder: Folder) -> None:
+    """Waiting for others needs no second core, and what is begun is one book's matter."""
+    told = folder.refused(task="model: par:lite\n", job="workers: 2\n")
+    assert told.startswith("workers: runs of hosted tasks, such as par:lite, are waited for")

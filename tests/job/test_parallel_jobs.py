@@ -14,7 +14,7 @@ import pytest
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Outcome
-from tests.job.parity import COLUMNS, JOB, ROWS, TASK, BackEnd, Folder
+from tests.job.parity import COLUMNS, JOB, ROWS, TASK, BackEnd, Folder, openai
 from tests.parallelserver import Server, running_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,20 +57,25 @@ def rows_of(folder: Folder, *lines: str) -> None:
     (folder.folder / "rows.csv").write_text(text + "\n", "utf-8")
 
 
-# --- what its own command does badly
-
-
-def test_failed_rows_are_in_the_output_with_their_reason(folder: Folder, server: Server) -> None:
-    """P11: of 8 rows some fail; all 8 are written with status and reason, and the command exits with 1."""
-    server.config(fail=0.4, seed=3)
-    ran = subprocess.run(
-        [sys.executable, "-m", "tasks_lib.cli", "run", str(folder.folder / "job.yaml"), "--json"],
+def command(folder: Folder, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What a command about the job says, and its exit code."""
+    return subprocess.run(
+        [sys.executable, "-m", "tasks_lib.cli", name, str(folder.folder / "job.yaml"), *arguments],
         cwd=ROOT,
         env={**os.environ, **folder.back_end.variables},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+# --- what its own command does badly
+
+
+def test_failed_rows_are_in_the_output_with_their_reason(folder: Folder, server: Server) -> None:
+    """P11: of 8 rows some fail; all 8 are written with status and reason, and the command exits with 1."""
+    server.config(fail=0.4, seed=3)
+    ran = command(folder, "run", "--json")
     assert ran.returncode == 1, ran.stderr
     told = json.loads(ran.stdout)
     assert (told["rows"], told["completed"] + told["failed"]) == (ROWS, ROWS)
@@ -211,6 +216,10 @@ def test_a_plan_tells_the_cost_of_the_whole(folder: Folder, server: Server) -> N
     ]
     assert str(found.estimated_input_cost) == "0.035000"
     assert "columns that are not sent: secret" in found.warnings
+    shown = " ".join(command(folder, "plan").stdout.split())
+    assert (
+        "3: 2 runs of parallel:lite for $0.0100, 1 run of parallel:core for $0.0250; $0.0350 in all" in shown
+    )
     assert server.stats()["requests"] == {}
     summary = folder.run()
     assert (summary.completed, str(summary.cost)) == (3, "0.035000000000")
@@ -240,6 +249,21 @@ def test_a_ladder_asks_the_next_processor_for_what_failed(folder: Folder, server
     assert (summary.completed, str(summary.cost)) == (ROWS, "0.240000000000")
     assert {row["rowmill_model"] for row in folder.written()} == {"parallel:core"}
     assert folder.sql("select distinct used_fallback_model from task_runs") == [(True,)]
+
+
+def test_a_ladder_may_end_at_another_back_end(tmp_path: Path, server: Server) -> None:
+    """P04, R23: what no processor can do is asked of a model of another API; each answer says whose it is."""
+    server.config(fail=0.4, seed=3)
+    with openai() as other:
+        folder = folder_at(tmp_path, server.base_url())
+        folder.back_end.variables.update(other.variables)
+        task = TASK.replace("parameters: {temperature: 0}", f"fallback: ['{other.model}']")
+        (tmp_path / "task.yaml").write_text(task, "utf-8")
+        summary = folder.run()
+    assert (summary.completed, summary.failed) == (ROWS, 0)
+    asked = {row["rowmill_model"] for row in folder.written()}
+    assert asked == {"parallel:core", other.model}
+    assert [row["row_id"] for row in folder.written()] == folder.ids
 
 
 def test_money_is_bounded_by_the_run(folder: Folder, server: Server) -> None:
