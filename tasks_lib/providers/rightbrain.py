@@ -163,17 +163,22 @@ class Rightbrain:
     def _looked_for(
         self, plan: Plan, choice: ModelChoice, runs: str
     ) -> Generator[Step, Response, Reply | Failure | None]:
-        """The run that was begun for this row and whose id was lost; None if there is none."""
+        """The run that was begun for this row and whose id was lost; None if another may be begun.
+
+        It may, where the whole list does not have it. Where one may be under way still, or the list is too
+        long, `retries.on_ambiguous` decides.
+        """
         references = references_of(plan, choice)
         seen = self._seen.get(plan.task_run_id, set())
         pages = _PAGES if plan.remote is None else _PAGES_OF_BEFORE
         age = plan.remote.age if plan.remote is not None else 0.0
         waits = _LOOKS if age < _UNDER_WAY else ()
         since = f"{2 + int(age // _DAY)} days ago"
+        cursor: str | None = None
         for wait in (0.0, *waits):
             if wait:
                 yield Pause(seconds=wait)
-            cursor: str | None = None
+            cursor = None
             for _ in range(pages):
                 asked = {"page_limit": 100, "start_date": since} | ({"cursor": cursor} if cursor else {})
                 response = yield from self._sent("GET", f"{runs}?{urlencode(asked)}")
@@ -189,9 +194,14 @@ class Rightbrain:
                     run_id = run_id_of(record)
                     if run_id is not None and run_id not in seen and is_of(record, plan, references):
                         yield Accepted(remote_id=run_id)
-                        return (yield from self._taken_up(plan, runs, run_id))
+                        found = yield from self._taken_up(plan, runs, run_id)
+                        if found is None:  # what is listed is all that there is of it
+                            found = yield from self._outcome(plan, record, response, named=run_id)
+                        return found
                 if cursor is None:
                     break
+        if plan.retries.on_ambiguous == "fail" and (cursor is not None or age < _UNDER_WAY):
+            return _cannot_tell(choice, references[0])
         return None
 
     def _outcome(self, plan: Plan, record: _Record, response: Response, *, named: str | None) -> Exchange:
@@ -295,6 +305,15 @@ class Rightbrain:
 
 def _rejected(message: str) -> Failure:
     return Failure(kind=FailureKind.REJECTED, message=message)
+
+
+def _cannot_tell(choice: ModelChoice, reference: str) -> Failure:
+    return Failure(
+        kind=FailureKind.GIVEN_UP,
+        message=f"a run may have been begun whose answer never came, and none of {choice.model} is found by "
+        f"the reference {reference} (retries.on_ambiguous: fail). To have the row run again, set it to retry",
+        maybe_billed=True,
+    )
 
 
 def _no_file(message: str, *, status: int = 200) -> Failure:

@@ -12,6 +12,7 @@ from tasks_lib.domain.output import Modality, Output, Reply
 from tasks_lib.domain.plan import Message, Plan
 from tasks_lib.domain.provider import Hosted, Provider, Secret
 from tasks_lib.domain.remote import Remote
+from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import Model, ModelChoice, Revision
 from tasks_lib.domain.template import Template
 from tasks_lib.providers.protocol import Accepted, Exchange, Pause, Request, Response, Step
@@ -59,6 +60,7 @@ def a_plan(
     remote: Remote | None = None,
     files: tuple[Attachment, ...] = (),
     model: str = TASK,
+    on_ambiguous: str = "retry",
     **parameters: Any,
 ) -> Plan:
     choice = ModelChoice(model=Model("rightbrain", model), parameters=parameters)
@@ -82,6 +84,7 @@ def a_plan(
         context_id=context_id,
         times_ended=times_ended,
         remote=remote,
+        retries=Retries(on_ambiguous=on_ambiguous),
     )
 
 

@@ -202,6 +202,30 @@ def test_a_page_that_is_none_begins_nothing(page: bytes) -> None:
     assert (failure.kind, requests(steps)) == (FailureKind.BROKEN_REPLY, [FIRST_PAGE])
 
 
+def test_a_row_is_given_up_where_nobody_can_tell_and_the_job_wants_that() -> None:
+    """R57: on_ambiguous: fail; one of just now may be under way, one of long ago stand further back."""
+    just_now = a_plan(on_ambiguous="fail", remote=Remote(position=0, remote_id=None, age=3.0))
+    steps, failure = had(just_now, listed(), listed(), listed(), lost=True)
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.maybe_billed) == (FailureKind.GIVEN_UP, True)
+    assert "by the reference r1 (retries.on_ambiguous: fail)" in failure.message
+    long_ago = a_plan(on_ambiguous="fail", remote=BEFORE)
+    steps, failure = had(long_ago, *[listed(cursor=OTHER_RUN)] * 100, lost=True)
+    assert isinstance(failure, Failure)
+    assert (failure.kind, len(requests(steps))) == (FailureKind.GIVEN_UP, 100)
+    steps, reply = had(long_ago, listed(), said(record()), lost=True)
+    assert isinstance(reply, Reply)
+    assert requests(steps) == [FIRST_PAGE, "POST "], "it is surely not there"
+
+
+def test_what_is_listed_alone_is_the_answer_too() -> None:
+    """R52: should the run itself not be had, another is begun for nothing."""
+    gone = said({"detail": {"reason": "TASK_RUN_NOT_FOUND", "message": "Gone"}}, 404)
+    _, reply = had(a_plan(), listed(record(response={"label": "listed"})), gone, lost=True)
+    assert isinstance(reply, Reply)
+    assert reply.text == '{"label":"listed"}'
+
+
 def test_an_id_that_nobody_knows_any_more_is_looked_for() -> None:
     """R55: and then a run is begun."""
     gone = said({"detail": {"reason": "TASK_RUN_NOT_FOUND", "message": "Gone"}}, 404)
