@@ -31,6 +31,7 @@ from tasks_lib.providers.webagent_told import Ended, how_it_stands, outcome_of, 
 
 _GROWTH: Final = 1.5  # of a pause over the one before it
 _LIVES: Final = 2  # as many times as long as a run may take; one that is older and not done is dead
+_ON_ITS_WAY: Final = 60.0  # seconds in which a start that was sent arrives
 _MOST_BAD_READINGS: Final = 5  # in a row
 _BAD_READINGS: Final = frozenset({408, 425, 429})  # and all from 500 on
 
@@ -89,6 +90,9 @@ class Webagent:
         warnings: tuple[str, ...] = ()
         if lost:
             found = yield from self._found(plan, choice)
+            if found is None and self._may_be_on_its_way(plan, choice):
+                yield Pause(seconds=self._first_pause)
+                found = yield from self._found(plan, choice)
             if isinstance(found, Failure):
                 return found
             if found is not None:
@@ -210,6 +214,11 @@ class Webagent:
             and run["description"].endswith(markers)
         ]
         return str(max(found)) if found else None
+
+    def _may_be_on_its_way(self, plan: Plan, choice: ModelChoice) -> bool:
+        """Whether a run that was just lost may be listed a moment later."""
+        known = plan.remote if plan.remote is not None and plan.remote.remote_id is None else None
+        return bool(self._markers(plan, choice)) and (known is None or known.age < _ON_ITS_WAY)
 
     def _markers(self, plan: Plan, choice: ModelChoice) -> tuple[str, ...]:
         return markers_of(plan, choice) if self._edition == SELF_HOSTED else ()

@@ -57,16 +57,32 @@ def test_a_run_that_an_earlier_batch_lost():
     assert Driven(self_hosted(), later, found, lost=True).accepted == ["30"]
     assert prompt_of(later) == prompt_of(a_plan(marker=True, times_ended=1)) != prompt
     same_batch = a_plan(marker=True, times_ended=1)
-    unknown = [said([light(30, prompt)]), said(STARTED), said(row(**DONE))]
+    listed = said([light(30, prompt)])
+    unknown = [listed, listed, said(STARTED), said(row(**DONE))]
     assert Driven(self_hosted(), same_batch, unknown, lost=True).accepted == ["12"]
 
 
-def test_a_run_that_was_never_begun():
-    """W13: where no run has the marker, none was begun, and one is now."""
-    plan = a_plan(marker=True)
-    listed = [light(31, "Other"), {"id": "x", "description": 4}, 5]
-    driven = Driven(self_hosted(), plan, [said(listed), said(STARTED), said(row(**DONE))], lost=True)
+def test_a_start_that_is_long_past():
+    """W13: what an earlier batch sent has arrived by now: it is looked for once."""
+    plan = replace(a_plan(marker=True), remote=Remote(position=0, remote_id=None, age=61))
+    driven = Driven(self_hosted(), plan, [said([]), said(STARTED), said(row(**DONE))], lost=True)
     assert driven.addresses[:2] == [LIST, POST]
+
+
+def test_a_start_that_was_on_its_way():
+    """W13: a run that is listed a moment later is found, and none is begun."""
+    plan = a_plan(marker=True)
+    found = [said([]), said([light(30, prompt_of(plan))]), said(row(id=30, **DONE))]
+    assert Driven(self_hosted(), plan, found, lost=True).accepted == ["30"]
+
+
+def test_a_run_that_was_never_begun():
+    """W13: where no run has the marker, and none has it a moment later, one is begun now."""
+    plan = a_plan(marker=True)
+    listed = said([light(31, "Other"), {"id": "x", "description": 4}, 5])
+    driven = Driven(self_hosted(), plan, [listed, listed, said(STARTED), said(row(**DONE))], lost=True)
+    assert driven.addresses[:3] == [LIST, LIST, POST]
+    assert driven.pauses[0] == 2.0
     assert driven.reply.remote is not None
     assert driven.reply.remote.warnings == ()
 
