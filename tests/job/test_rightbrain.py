@@ -495,7 +495,7 @@ def test_ids_are_uuids(desk: Desk) -> None:
 
 
 def test_the_built_in_account_waits_for_an_answer_that_takes_its_time(desk: Desk) -> None:
-    """R01, R02, R03: a call answers when its run has ended; few are made at once, and variables hold the ids."""
+    """R01, R02, R03: a call answers when its run has ended; few are made at once; variables hold the ids."""
     account = desk.setup().providers["rightbrain"]
     assert (account.key, account.timeouts.total, account.limits.in_flight) == ("RB_API_KEY", 300, 8)
     assert account.hosted is not None
