@@ -258,7 +258,7 @@ async def test_a_stop_lets_runs_go():
 
 
 async def test_a_stop_waits_for_an_id():
-    """A run that is being begun when the stop comes has its id first, which is durable, and is let go then."""
+    """A run that is being begun when the stop comes has its id first, durably, and is let go then."""
     scene = Scene(seconds=3_000.0, takes=1.0)
     scene.faults = [("POST", slow(20.0))]
     await scene.run(stop_at=10.0)

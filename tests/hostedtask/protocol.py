@@ -58,11 +58,11 @@ class PretendRuns:
 
 def remote_of(told) -> RemoteRun:
     """What a run tells of itself."""
-    credits = told.get("credits")
+    charged = told.get("credits")
     return RemoteRun(
         remote_id=told["id"],
         status=told["status"],
-        charged_credits=None if credits is None else Decimal(credits),
+        charged_credits=None if charged is None else Decimal(charged),
         llm_retries=told.get("llm_retries"),
         used_fallback_model=told.get("used_fallback_model"),
         primary_failure_reason=told.get("primary_failure_reason"),
