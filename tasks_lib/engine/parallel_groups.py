@@ -34,7 +34,7 @@ from tasks_lib.providers.waits import retry_after_seconds
 MOST_IN_A_POST: Final = 1_000  # as documented
 _MOST_BYTES: Final = 16_000_000  # of a POST, by our own measure
 _MOST_IN_A_GROUP: Final = 10_000  # runs; beyond them another group is made, so that lists stay short
-_COMPANY: Final = 0.03  # seconds that a row waits for others
+_COMPANY: Final = 0.1  # seconds that a row waits for others
 _TRIES: Final = 6  # of one request that fails in passing
 _FIRST_WAIT: Final = 0.5  # seconds before the second of them; doubles
 _LONGEST_WAIT: Final = 30.0
