@@ -1,4 +1,4 @@
-"""A batch whose model is the pretend task: `python -m tests.hostedtask.running FOLDER URL [adopt ID…]`."""
+"""A batch whose model is the pretend task: `python -m tests.hostedtask.running FOLDER`."""
 
 import json
 import sys
@@ -74,9 +74,7 @@ def _pretend(provider: Provider, *_: object) -> PretendRuns:
 
 def main() -> None:
     """Run the batch and print its summary."""
-    folder, *adopt = Path(sys.argv[1]), *sys.argv[2:]
-    options = Options(adopt=frozenset(adopt[1:])) if adopt else None
-    summary = anyio.run(partial(ran, folder, options=options))
+    summary = anyio.run(partial(ran, Path(sys.argv[1])))
     print(json.dumps(summary.as_json()))  # noqa: T201  # what it is there for
 
 

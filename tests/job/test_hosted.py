@@ -41,7 +41,8 @@ async def stopped_when_begun(folder: Path, host: Served, runs: int) -> Any:
     async with anyio.create_task_group() as beside:
 
         async def stops() -> None:
-            while host.host.requests["begun"] < runs or host.host.requests["looked at"] < runs:
+            # the host lives in other threads, which know of no event
+            while host.host.requests["begun"] < runs or host.host.requests["looked at"] < runs:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
             stop.call(Why.INTERRUPTED, "enough")
 
@@ -174,8 +175,8 @@ async def test_what_a_task_tells_is_in_the_ledger(tmp_path: Path, host: Served) 
     await ran(tmp_path)
     row = found(
         tmp_path,
-        "select charged_credits, llm_retries, used_fallback_model, primary_failure_reason, fallback_llm_model, "
-        "llm_call_timing, input_processor_timing, warnings::varchar from task_runs",
+        "select charged_credits, llm_retries, used_fallback_model, primary_failure_reason, "
+        "fallback_llm_model, llm_call_timing, input_processor_timing, warnings::varchar from task_runs",
     )
     assert [(float(row[0][0]), *row[0][1:])] == [
         (
