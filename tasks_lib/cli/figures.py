@@ -36,7 +36,7 @@ def dollars(amount: Decimal) -> str:
 def cost(amount: Decimal, *, calls_of_unknown_cost: int, possible: Decimal = _NOTHING) -> str:
     """What is sure of a cost, what may come on top of it, and of how many calls nothing is known."""
     text = dollars(amount)
-    if possible:
+    if possible > 0:  # below 0 it takes back what earlier batches told
         text += f", and perhaps {dollars(possible)} for answers that never arrived"
     if not calls_of_unknown_cost:
         return text

@@ -78,7 +78,7 @@ def look_at(name: str, tally: Tally, stop: Stop, *, per_second: float | None, el
     if per_second is not None and left and not stop.called:
         figures.append(f"{duration(left / per_second)} left")
     if tally.calls:
-        unknown = " + unknown" if tally.calls_of_unknown_cost or tally.possible_cost else ""
+        unknown = " + unknown" if tally.calls_of_unknown_cost or tally.possible_cost > 0 else ""
         figures.append(f"{dollars(tally.cost)}{unknown}")
         figures.append(f"{short_count(tally.input_tokens + tally.output_tokens)} tokens")
     if tally.skipped:

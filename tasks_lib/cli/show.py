@@ -27,8 +27,8 @@ def show_run(ledger: Path, task_run_id: str, *, as_json: bool, as_agent: bool) -
     attempts, files = run.pop("attempts"), run.pop("files")
     tell("\n".join(_facts(run)))
     tell(f"\nattempts: {len(attempts)}")
-    if attempts:
-        show_table(_table_of(attempts))
+    if attempts:  # what a hosted task told of its run is among the run's own facts, or in --json
+        show_table(_table_of([{**one, "remote_run": None} for one in attempts]))
     if files:
         tell(f"\nfiles: {len(files)}")
         show_table(_table_of(files))

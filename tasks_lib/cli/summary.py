@@ -146,10 +146,7 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
         speed = f", {rate(done / summary.seconds)}" if done and summary.seconds else ""
         yield "time", f"{duration(summary.seconds)}{speed}"
     yield from _stored(summary)
-    for provider, runs in summary.going_on.items():
-        what = "1 run goes" if runs == 1 else f"{count(runs)} runs go"
-        them = "it" if runs == 1 else "them"
-        yield "under way", f"{what} on at {provider}; the next run takes {them} up"
+    yield from _going_on(summary)
     for one in summary.accuracy:
         if one.compared:
             share = percent(one.right, one.compared)
@@ -175,6 +172,13 @@ def _files(summary: Summary) -> Iterator[tuple[str, str]]:
 def _stored(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.stored:
         yield "stored", f"{_rows(summary.stored)} had an answer in the ledger, and made no call"
+
+
+def _going_on(summary: Summary) -> Iterator[tuple[str, str]]:
+    """Runs of hosted tasks that nobody waits for, and that none of their APIs could cancel."""
+    for provider, runs in summary.going_on.items():
+        what, them = ("1 run goes", "it") if runs == 1 else (f"{count(runs)} runs go", "them")
+        yield "under way", f"{what} on at {provider}; the next run takes {them} up"
 
 
 def _outage(outage: Outage) -> str:

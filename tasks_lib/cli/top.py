@@ -211,7 +211,7 @@ def _figures(now: Snapshot, rates: Rates) -> Iterator[Text]:
         f"{short_count(now.input_tokens)} + {short_count(now.output_tokens)} tokens",
     )
     spent = cost(now.cost, calls_of_unknown_cost=now.calls_of_unknown_cost)
-    if now.possible_cost:
+    if now.possible_cost > 0:
         spent += f", and {dollars(now.possible_cost)} if lost answers were billed"
     if rates.dollars_per_hour:
         spent += f", ${rates.dollars_per_hour:,.2f} an hour"

@@ -6,7 +6,7 @@ is the same run as Webagent's page has it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -70,8 +70,13 @@ class AttemptRecord(_Told):
     input_tokens: int | None
     output_tokens: int | None
     cost: Decimal | None = Field(description="Dollars; null: unknown")
-    estimated_cost: Decimal | None = Field(description="Dollars, if it was billed though no answer came")
+    estimated_cost: Decimal | None = Field(
+        description="Dollars, if it was billed though no answer came; below 0 it takes back what earlier "
+        "attempts at the same hosted run have put down"
+    )
     maybe_billed: bool
+    remote_id: str | None = Field(description="The run's id at a hosted task")
+    remote_run: dict[str, Any] | None = Field(description="What the hosted task told of that run")
 
 
 class TaskRunRecord(_Told):
@@ -130,6 +135,13 @@ class TaskRunRecord(_Told):
     cost_source: str | None
     waited: float | None = Field(description="Seconds of backoff and gate")
     finished: datetime
+    citations: list[dict[str, Any]] | None = Field(
+        description="What fields of the answer rest on, where a hosted task tells: field, reasoning, "
+        "confidence, url, title, excerpts"
+    )
+    history: list[dict[str, Any]] | None = Field(
+        description="What a browser agent did: steps, each with a description and actions"
+    )
     attempts: list[AttemptRecord]
 
     def as_json(self) -> dict[str, Any]:
@@ -142,12 +154,12 @@ class TaskRunRecord(_Told):
         return told
 
     def agent_response(self) -> dict[str, Any]:
-        """The run as Webagent's page "Run Task" answers; `history` is null, since no browser was used."""
+        """The run as Webagent's page "Run Task" answers; `history` is null where no browser was used."""
         is_successful = self.status == "completed"
         return {
             "task_id": str(self.task_id),
             "task_run_id": str(self.id),
-            "history": None,
+            "history": self.history,
             "result": self.response if is_successful else None,
             "is_done": True,
             "is_successful": is_successful,
@@ -178,7 +190,7 @@ def record_of(run: Mapping[str, Any]) -> TaskRunRecord:
         llm_retries=run["llm_retries"] or 0,
         used_fallback_model=bool(run["used_fallback_model"]),
         primary_failure_reason=run["primary_failure_reason"],
-        fallback_llm_model_id=_named(model=run["fallback_llm_model"]),
+        fallback_llm_model_id=_model_id(run["fallback_llm_model"]),
         user_id=_named(user=run["user_id"]),
         reporting_group_id=group_id,
         reference=run["reference"],
@@ -214,6 +226,8 @@ def record_of(run: Mapping[str, Any]) -> TaskRunRecord:
         cost_source=run["cost_source"],
         waited=run["waited"],
         finished=run["modified_at"],
+        citations=run["citations"],
+        history=_history(run["history"]),
         attempts=[_attempt(attempt) for attempt in run["attempts"]],
     )
 
@@ -244,6 +258,32 @@ def _file(file: Mapping[str, Any]) -> FileRecord:
 
 def _attempt(attempt: Mapping[str, Any]) -> AttemptRecord:
     return AttemptRecord(**{name: attempt[name] for name in AttemptRecord.model_fields})
+
+
+def _history(steps: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]] | None:
+    """The steps as Webagent has them; what newer servers tell besides stands among an action's own."""
+    if steps is None:
+        return None
+    return [
+        {
+            "description": step["description"],
+            "actions": [
+                {**(action["further"] or {}), **{name: action[name] for name in action if name != "further"}}
+                for action in step["actions"]
+            ],
+        }
+        for step in steps
+    ]
+
+
+def _model_id(name: str | None) -> UUID | None:
+    """The id of a fallback model: that which a hosted task has told, else one that follows from its name."""
+    if name is None:
+        return None
+    try:
+        return UUID(name)
+    except ValueError:
+        return _named(model=name)
 
 
 def _named(**what: str | None) -> UUID | None:

@@ -15,7 +15,7 @@ from tasks_lib.ledger.statements import Statement, literal, statement, statement
 
 _SHORTEST = 8  # hexadecimal digits of an id that may stand for the whole
 _HEX = set("0123456789abcdef")
-_JSON = ("response", "run_data", "metadata", "warnings")
+_JSON = ("response", "run_data", "metadata", "warnings", "citations", "history")
 _SHOWN = 5
 
 
@@ -69,10 +69,14 @@ def recorded(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> tuple[p
 def record_of(run: pa.Table, attempts: pa.Table, files: pa.Table) -> dict[str, Any]:
     """A task run with its attempts and files as values, of what `recorded` gives."""
     record: dict[str, Any] = run.to_pylist()[0]
+    tried = attempts.to_pylist()
     for name in _JSON:
         if record[name] is not None:
             record[name] = orjson.loads(record[name])
-    return {**record, "attempts": attempts.to_pylist(), "files": files.to_pylist()}
+    for attempt in tried:
+        if attempt["remote_run"] is not None:
+            attempt["remote_run"] = orjson.loads(attempt["remote_run"])
+    return {**record, "attempts": tried, "files": files.to_pylist()}
 
 
 def _whole_id(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> str:

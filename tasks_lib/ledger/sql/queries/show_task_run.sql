@@ -17,7 +17,31 @@ select
     b.job,
     tasks.name         as task,
     revisions.modality as output_modality,
-    groups.created_at  as reporting_group_created_at
+    groups.created_at  as reporting_group_created_at,
+    (
+        select to_json(list({
+            'field': field, 'reasoning': reasoning, 'confidence': confidence, 'url': url, 'title': title,
+            'excerpts': excerpts
+        } order by number))::varchar
+        from citations
+        where citations.task_run_id = $id::uuid
+    ) as citations,
+    (
+        select to_json(list({
+            'description': steps.description,
+            'actions': coalesce((
+                select list({
+                    'name': name, 'params': params, 'is_done': is_done, 'success': success,
+                    'extracted_content': extracted_content, 'error': error,
+                    'include_in_memory': include_in_memory, 'further': further
+                } order by actions.number)
+                from actions
+                where actions.task_run_id = $id::uuid and actions.step = steps.number
+            ), [])
+        } order by steps.number))::varchar
+        from steps
+        where steps.task_run_id = $id::uuid
+    ) as history
 from task_runs r
 left join batches b on b.id = r.batch_id
 left join tasks on tasks.id = r.task_id
