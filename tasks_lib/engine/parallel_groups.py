@@ -128,6 +128,7 @@ class _Group:
     heard_to: str = ""  # the same of its events
     heard: int = 0  # events that told of runs
     is_watched: bool = False
+    is_unsettled: bool = False  # it may have runs that no row was told of
 
 
 @dataclass(slots=True)
@@ -151,6 +152,7 @@ class ParallelGroups:
         self._headers: dict[bytes, Mapping[str, str]] = {}  # of the same
         self._groups: dict[str, _Group] = {}
         self._current: _Group | None = None
+        self._begun_here: set[str] = set()  # ids of groups
         self._making = anyio.Lock()
         self._by_id: dict[str, _Run] = {}
         self._by_name: defaultdict[tuple[str, str], list[_Run]] = defaultdict(list)
@@ -177,6 +179,11 @@ class ParallelGroups:
     def runs_under_way(self) -> int:
         """Runs that are not known to have ended."""
         return sum(len(group.active) for group in self._groups.values())
+
+    @property
+    def runs_known(self) -> int:
+        """Runs that are held in memory."""
+        return len(self._by_id)
 
     async def send(self, request: Request) -> Response | Failure:
         """The answer to a request about a single run."""
@@ -247,6 +254,7 @@ class ParallelGroups:
                 pace.failed += 1
                 await anyio.sleep(_wait(pace.failed))
                 if not await self._settle(part, group, base, headers):
+                    group.is_unsettled = True
                     _end_all(part, _lost(response))
                 elif pace.failed == _TRIES:
                     _end_all(part, _not_begun(response))
@@ -315,16 +323,24 @@ class ParallelGroups:
             if not isinstance(group_id, str):
                 return _not_begun(response)
             await self._book.add_group(self._provider, group_id)
-            if current is not None and not current.active:
-                self._forget(current)
+            self._begun_here.add(group_id)
             self._current = self._groups[group_id] = _Group(group_id)
+            if current is not None:
+                self._forget_if_over(current)
             return self._current
 
-    def _forget(self, group: _Group) -> None:
-        del self._groups[group.group_id]
+    def _forget_if_over(self, group: _Group) -> None:
+        """Hold no more runs than those of groups that somebody waits for; others are asked for if need be."""
+        if group is self._current or group.active or group.is_watched or group.is_unsettled:
+            return
+        self._groups.pop(group.group_id, None)
         for run in group.runs.values():
             self._by_id.pop(run.run_id, None)
-            self._by_name.pop(run.name, None)
+            namesakes = self._by_name.get(run.name, [])
+            if run in namesakes:
+                namesakes.remove(run)
+            if not namesakes:
+                self._by_name.pop(run.name, None)
 
     # Finding again
 
@@ -359,8 +375,9 @@ class ParallelGroups:
     async def _list_all(self, base: str, headers: Mapping[str, str]) -> Response | Failure | None:
         """Learn of all runs; a response or failure says why that could not be done."""
         problem = await self._list_old(base, headers)
-        if problem is None and self._current is not None:
-            problem = await self._listed(self._current, base, headers)
+        for group in tuple(self._groups.values()):
+            if problem is None and (group is self._current or group.is_unsettled):
+                problem = await self._listed(group, base, headers)
         return problem
 
     async def _list_old(self, base: str, headers: Mapping[str, str]) -> Response | Failure | None:
@@ -500,6 +517,8 @@ class ParallelGroups:
             elif problem is not None:
                 await self._ask_for_few(group, base, headers)
         group.is_watched = False
+        if group.group_id in self._begun_here:
+            self._forget_if_over(group)
 
     async def _ask_for_few(self, group: _Group, base: str, headers: Mapping[str, str]) -> None:
         """Where no stream of a group comes through: how some of its runs are, one by one."""

@@ -32,6 +32,7 @@ from tasks_lib.job.checks import check_before_rows, check_source, columns_of, pl
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.export import bring_up_to_date
 from tasks_lib.job.group_book import LedgerGroups
+from tasks_lib.job.hosted import doubts
 from tasks_lib.job.kept_files import keep_of, keeping_files
 from tasks_lib.job.reach import reachable
 from tasks_lib.job.row_inputs import preparing
@@ -246,7 +247,7 @@ class Batch:
         async with Feed(fetch) as feed:
             if not await feed.has_any():
                 return  # without having opened an account or started a local model
-            self.tally.warnings.extend(untold(self._setup))
+            self.tally.warnings.extend((*untold(self._setup), *doubts(self._setup)))
             if self._setup.job.workers > 1 and transport is None and not self.suspects.any:
                 fleet = Fleet(
                     self._setup,

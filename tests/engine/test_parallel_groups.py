@@ -262,6 +262,20 @@ async def test_nothing_is_begun_where_the_lost_cannot_be_looked_for() -> None:
     assert api.begun["1"] == 1
 
 
+async def test_what_could_not_be_looked_up_is_found_when_it_is_asked_for_again() -> None:
+    """P10: the row has a failure that says so, and comes again; its run is in the list now."""
+    api = Api(takes=1_000.0)
+    api.adds.append("lost")
+    api.cuts.extend([0] * 6)
+    async with groups_of(api) as groups:
+        first = await begun(groups, [1])
+        assert isinstance(first[1], Failure)
+        assert first[1].maybe_billed
+        again = await begun(groups, [1], headers={LOST: "1"})
+    assert belongs(api, again)
+    assert api.begun == {"1": 1}
+
+
 async def test_runs_of_an_earlier_process_are_taken_up_together() -> None:
     """P10, P19: the first is asked for, its group is listed once, and one stream tells of them all."""
     api = Api(takes=100.0)
@@ -272,6 +286,21 @@ async def test_runs_of_an_earlier_process_are_taken_up_together() -> None:
             rowers.start_soon(groups.send, looks(run_id))
     assert api.asked_for("GET /v1/tasks/runs/.*") == 1
     assert api.asked_for("GET .*/events") <= 2
+
+
+async def test_a_group_holds_ten_thousand_runs_and_is_forgotten_when_they_are_over() -> None:
+    """P19: a million rows are not held; what is asked late is asked of the API."""
+    api = Api(takes=1.0)
+    async with groups_of(api) as groups:
+        first = ids(await begun(groups, range(10_000)))
+        assert groups.runs_known == 10_000
+        await anyio.sleep(2)
+        second = ids(await begun(groups, range(10_000, 10_003)))
+        await anyio.sleep(2)
+        assert groups.runs_known == 3
+        for run_id in (first[7], second[10_001]):
+            assert orjson.loads((await groups.send(looks(run_id))).body)["status"] == "completed"
+    assert len(api.groups) == 2
 
 
 async def test_a_row_that_nobody_waits_for_is_not_begun() -> None:
