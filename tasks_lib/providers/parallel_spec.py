@@ -76,11 +76,6 @@ def spec_of(parameters: Mapping[str, JsonValue], output: Output) -> Spec:
     return Spec(told=spec, lost=lost, problems=tuple(problems), cautions=tuple(cautions))
 
 
-def subset_for(asked: Mapping[str, JsonValue]) -> Subset:  # noqa: ARG001  # the same for all schemas
-    """What of a schema the API is told."""
-    return SUBSET
-
-
 def _output_schema(
     parameters: Mapping[str, JsonValue], output: Output
 ) -> tuple[Mapping[str, Any], tuple[str, ...], str | None]:
