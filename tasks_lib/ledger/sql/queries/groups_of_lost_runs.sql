@@ -1,5 +1,5 @@
--- Which groups at a provider may hold runs that were begun, and whose ids never arrived? Those of the batches
--- that meant to begin a run of an identity of which nothing else was noted since.
+-- Which groups at a provider may hold runs that were begun, and whose ids never arrived?
+-- Those of the batches that meant to begin a run of an identity of which nothing else was noted since.
 with last as (
     select identity, remote_id
     from remote_runs
