@@ -385,9 +385,9 @@ class ParallelGroups:
         if self._old_known:
             return None
         for group_id in await self._book.groups(self._provider):
-            if group_id in self._groups:
+            if group_id in self._begun_here:
                 continue
-            group = _Group(group_id)
+            group = self._groups.get(group_id) or _Group(group_id)  # which may have been listed in part
             problem = await self._listed(group, base, headers)
             if isinstance(problem, Response) and problem.status == 404:
                 continue  # another account's, or gone
@@ -476,11 +476,19 @@ class ParallelGroups:
         response = await self._read(request)
         told = _object_in(response) or {}
         group_id, status = told.get("taskgroup_id"), told.get("status")
-        if not isinstance(group_id, str) or not isinstance(status, str) or status not in ACTIVE:
+        if not isinstance(group_id, str) or not isinstance(status, str):
             return response
-        group = self._groups.setdefault(group_id, _Group(group_id))
-        await self._list(group, f"{_group_url(base, group)}/runs", request.headers)  # if it fails, so it does
-        self._known(run_id, group, status, _name_of(told.get("metadata"), told.get("processor")))
+        if group_id not in self._groups:
+            self._groups[group_id] = group = _Group(group_id)
+            await self._list(group, f"{_group_url(base, group)}/runs", request.headers)  # if it can be done
+        if status not in ACTIVE:
+            return response
+        self._known(
+            run_id,
+            self._groups[group_id],
+            status,
+            _name_of(told.get("metadata"), told.get("processor")),
+        )
         return None
 
     def _watch(self, group: _Group, base: str, headers: Mapping[str, str]) -> None:

@@ -276,11 +276,13 @@ async def test_what_could_not_be_looked_up_is_found_when_it_is_asked_for_again()
     assert api.begun == {"1": 1}
 
 
-async def test_runs_of_an_earlier_process_are_taken_up_together() -> None:
+@pytest.mark.parametrize("later", [0.0, 200.0])
+async def test_runs_of_an_earlier_process_are_taken_up_together(later) -> None:
     """P10, P19: the first is asked for, its group is listed once, and one stream tells of them all."""
     api = Api(takes=100.0)
     async with groups_of(api) as groups:
         before = ids(await begun(groups, range(300)))
+    await anyio.sleep(later)
     async with groups_of(api) as groups, anyio.create_task_group() as rowers:
         for run_id in before.values():
             rowers.start_soon(groups.send, looks(run_id))
