@@ -26,8 +26,8 @@ output:
     type: object
     properties:
       label: {type: string, enum: [good, bad]}
-      sure: {type: number}
-      row_id: {type: string}
+      sure: {type: number, enum: [0.25, 0.75]}
+      row_id: {type: string, maxLength: 12}
     required: [label, sure, row_id]
     additionalProperties: false
 user_prompt: "Judge this. row_id: {{row_id}} {{text}}"

@@ -193,7 +193,11 @@ def _revision(told: dict[str, Any]) -> Revision:
 
 def demo_tasks() -> list[Task]:
     """A task of every modality, one with weighted revisions, one that wants a picture, one that is off."""
-    sorting = {"label": {"type": "str", "options": ["good", "bad"]}, "sure": "number", "row_id": "str"}
+    sorting = {
+        "label": {"type": "str", "options": ["good", "bad"]},
+        "sure": {"type": "number", "options": [0.25, 0.75]},
+        "row_id": "str",
+    }
     row = "row_id: {{row_id}} {{text}}"
     told: list[dict[str, Any]] = [
         {"name": "Demo json", "user_prompt": row, "output_format": sorting, "fallback": True},
