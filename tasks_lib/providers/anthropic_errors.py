@@ -8,10 +8,9 @@ import orjson
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.provider import Secret
 from tasks_lib.domain.usage import Usage
+from tasks_lib.providers.blotted import SHOWN, Blotted
 from tasks_lib.providers.protocol import Response
 from tasks_lib.providers.waits import retry_after_seconds
-
-_SHOWN = 300  # characters of a strange body that an error shows
 
 _KIND_OF_TYPE = {
     "invalid_request_error": FailureKind.REJECTED,
@@ -44,12 +43,12 @@ _FILTERED = "blocked by content filtering policy"
 _MAYBE_BILLED_STATUS = frozenset({408, 504, 524})  # the model may have worked on when the gateway gave up
 
 
-class Errors:
+class Errors(Blotted):
     """Failures out of responses; the key, should it be echoed, is blotted out."""
 
     def __init__(self, key: Secret | None) -> None:
         """Keep this key unseen."""
-        self._key = key
+        super().__init__([key])
 
     def broken(
         self, response: Response, what: str, *, request_id: str | None, usage: Usage | None = None
@@ -57,7 +56,7 @@ class Errors:
         """A 200 that is no answer: one was probably made, and billed."""
         return Failure(
             kind=FailureKind.BROKEN_REPLY,
-            message=f"200 with {what}: {self._shown(response)}",
+            message=f"200 with {what}: {self.shown(response)}",
             http_status=200,
             request_id=request_id,
             usage=usage,
@@ -78,22 +77,13 @@ class Errors:
         processed = half_done or status in _MAYBE_BILLED_STATUS or kind is FailureKind.REFUSED
         return Failure(
             kind=kind,
-            message=f"{status} {self._hidden(message)[: _SHOWN * 2] or self._shown(response)}",
+            message=f"{status} {self.hidden(message)[: SHOWN * 2] or self.shown(response)}",
             http_status=status,
             request_id=request_id or told.request_id,
             retry_after=retry_after_seconds(response.headers),
             usage=usage,
             maybe_billed=processed and usage is None,
         )
-
-    def _shown(self, response: Response) -> str:
-        """The beginning of a strange body, in one line, and without the key."""
-        text = self._hidden(str(response.body, "utf-8", "replace"))
-        line = " ".join(text[: _SHOWN * 4].split()) or "nothing"
-        return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
-
-    def _hidden(self, text: str) -> str:
-        return text if self._key is None else self._key.hidden_in(text)
 
 
 class _Told(NamedTuple):

@@ -9,10 +9,9 @@ import orjson
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.provider import Secret
 from tasks_lib.domain.usage import Usage
+from tasks_lib.providers.blotted import SHOWN, Blotted
 from tasks_lib.providers.protocol import Response
 from tasks_lib.providers.waits import LONGEST, retry_after_seconds
-
-_SHOWN = 300  # characters of a strange body that an error shows
 
 _KIND_OF_STATUS = {
     401: FailureKind.UNAUTHORIZED,
@@ -39,12 +38,12 @@ _MAYBE_BILLED_STATUS = frozenset({408, 499, 504})  # the model may have worked o
 _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 
 
-class Errors:
+class Errors(Blotted):
     """Failures out of responses; the key, should it be echoed, is blotted out."""
 
     def __init__(self, key: Secret | None) -> None:
         """Keep this key unseen."""
-        self._key = key
+        super().__init__([key])
 
     def broken(
         self, response: Response, request_id: str | None, what: str, usage: Usage | None = None
@@ -52,7 +51,7 @@ class Errors:
         """A 200 that is no answer: one was probably made, and billed."""
         return Failure(
             kind=FailureKind.BROKEN_REPLY,
-            message=f"200 with {what}: {self._shown(response)}",
+            message=f"200 with {what}: {self.shown(response)}",
             http_status=200,
             request_id=request_id,
             usage=usage,
@@ -69,7 +68,7 @@ class Errors:
         waits = [
             wait for wait in (retry_after_seconds(response.headers), told.retry_after) if wait is not None
         ]
-        message = self.hidden(told.message)[: _SHOWN * 2] or self._shown(response)
+        message = self.hidden(told.message)[: SHOWN * 2] or self.shown(response)
         if kind is FailureKind.REJECTED and _NO_SUCH_SCHEMA.search(message):
             message += f"; {_REMEDY}"
         half_done = status == 200 and kind is FailureKind.SERVER_ERROR
@@ -83,16 +82,6 @@ class Errors:
             usage=usage,
             maybe_billed=processed and usage is None,
         )
-
-    def hidden(self, text: str) -> str:
-        """The text without the key."""
-        return text if self._key is None else self._key.hidden_in(text)
-
-    def _shown(self, response: Response) -> str:
-        """The beginning of a strange body, in one line, and without the key."""
-        text = self.hidden(str(response.body, "utf-8", "replace"))
-        line = " ".join(text[: _SHOWN * 4].split()) or "nothing"
-        return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
 
 class _Told(NamedTuple):

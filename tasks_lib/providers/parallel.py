@@ -25,6 +25,7 @@ from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.domain.remote import Citation, RemoteRun
 from tasks_lib.domain.task import ModelChoice
 from tasks_lib.domain.usage import Usage
+from tasks_lib.providers.blotted import SHOWN
 from tasks_lib.providers.parallel_errors import Errors, request_id_of, told_of
 from tasks_lib.providers.parallel_parameters import CONFIDENCES, SENT
 from tasks_lib.providers.parallel_spec import LONGEST_RUN, spec_of
@@ -154,7 +155,7 @@ class Parallel:
         message = (told.message if told else "") or "no reason was told"
         return Failure(
             kind=FailureKind.RUN_FAILED,
-            message=f"the run {run_id} is {status}: {self._errors.hidden(message)}",
+            message=f"the run {run_id} is {status}: {self._errors.hidden(message)[: SHOWN * 2]}",
             request_id=told.ref_id if told else None,
             remote=_remote_of(run, run_id, {}),
             model=_string(run.get("processor")),

@@ -7,12 +7,12 @@ import orjson
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.provider import Secret
 from tasks_lib.domain.remote import RemoteRun
+from tasks_lib.providers.blotted import SHOWN, Blotted
 from tasks_lib.providers.protocol import Response
 from tasks_lib.providers.waits import retry_after_seconds
 
 NOT_BEGUN: Final = "x-rowmill-not-begun"
 """A header that whoever carries a request puts on a response when it has made sure that no run was begun."""
-_SHOWN: Final = 300  # characters of a strange body that an error shows
 _KIND_OF_STATUS: Final = {
     401: FailureKind.UNAUTHORIZED,
     402: FailureKind.OUT_OF_CREDIT,  # that no run under way holds the credit, who carries it has made sure
@@ -25,12 +25,12 @@ _KIND_OF_STATUS: Final = {
 }
 
 
-class Errors:
+class Errors(Blotted):
     """Failures out of responses; the key, should it be echoed, is blotted out."""
 
     def __init__(self, key: Secret | None) -> None:
         """Keep this key unseen."""
-        self._key = key
+        super().__init__([key])
 
     def not_begun(self, response: Response) -> Failure:
         """What the answer to a POST means that began no run, or one that we know nothing of."""
@@ -47,30 +47,19 @@ class Errors:
         if 300 <= status < 400:
             message = f"redirects to {response.headers.get('location')}: set the base URL right"
         if status < 300:
-            kind, message = FailureKind.BROKEN_REPLY, f"with what is no answer: {self._shown(response)}"
+            kind, message = FailureKind.BROKEN_REPLY, f"with what is no answer: {self.shown(response)}"
         elif status >= 500:
             kind = FailureKind.SERVER_ERROR
         else:
             kind = _KIND_OF_STATUS.get(status, FailureKind.REJECTED)
         return Failure(
             kind=kind,
-            message=f"{status} {self.hidden(message)[: _SHOWN * 2] or self._shown(response)}",
+            message=f"{status} {self.hidden(message)[: SHOWN * 2] or self.shown(response)}",
             http_status=status,
             request_id=request_id_of(response) or told.ref_id,
             retry_after=retry_after_seconds(response.headers),
             remote=remote,
         )
-
-    def hidden(self, text: str) -> str:
-        """The text without the key."""
-        return text if self._key is None else self._key.hidden_in(text)
-
-    def _shown(self, response: Response) -> str:
-        """The beginning of a strange body, in one line, and without the key."""
-        line = (
-            " ".join(self.hidden(str(response.body, "utf-8", "replace"))[: _SHOWN * 4].split()) or "nothing"
-        )
-        return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
 
 class Told(NamedTuple):
@@ -102,7 +91,7 @@ def told_of(error: dict[str, Any]) -> Told:
     message, ref_id, detail = error.get("message"), error.get("ref_id"), error.get("detail")
     text = message if isinstance(message, str) else ""
     if detail:
-        text = f"{text} {_dumped(detail)[:_SHOWN]}".strip()
+        text = f"{text} {_dumped(detail)}".strip()
     return Told(text, ref_id if isinstance(ref_id, str) else None)
 
 

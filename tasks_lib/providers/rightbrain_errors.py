@@ -14,10 +14,10 @@ import orjson
 
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.provider import Secret
+from tasks_lib.providers.blotted import SHOWN, Blotted
 from tasks_lib.providers.protocol import Response
 from tasks_lib.providers.waits import retry_after_seconds
 
-SHOWN: Final = 300  # characters of a strange body that an error shows
 _UNTOLD_WAIT: Final = 30.0  # seconds; what Rightbrain asks for after a 429, which says nothing itself
 _KIND_OF_STATUS: Final = {
     401: FailureKind.UNAUTHORIZED,
@@ -35,18 +35,18 @@ _OF_THE_TASK: Final = re.compile(r"TASK_DISABLED|NO_ACTIVE_REVISION|FALLBACK_MOD
 _OF_THE_ROW: Final = re.compile(r"GROUP")  # a reporting group that is not known there
 
 
-class Errors:
+class Errors(Blotted):
     """Failures out of responses; secrets, should they be echoed, are blotted out."""
 
     def __init__(self, secrets: Sequence[Secret]) -> None:
         """Hide these, and whatever tokens are had later."""
-        self._secrets = secrets
+        super().__init__(secrets)
 
     def broken(self, response: Response, what: str) -> Failure:
         """A 200 that is no answer: a run was probably made, and charged."""
         return Failure(
             kind=FailureKind.BROKEN_REPLY,
-            message=f"200 with {what}: {self._shown(response)}",
+            message=f"200 with {what}: {self.shown(response)}",
             http_status=response.status,
             request_id=request_id_of(response.headers),
             maybe_billed=True,
@@ -62,7 +62,7 @@ class Errors:
         if 300 <= status < 400:
             told = _Told(message=f"redirects to {response.headers.get('location')}: set the base URL right")
         words = " ".join(part for part in (told.code, told.message) if part)
-        message = self.hidden(words)[: SHOWN * 2] or self._shown(response)
+        message = self.hidden(words)[: SHOWN * 2] or self.shown(response)
         return Failure(
             kind=kind,
             message=f"{status} {of}{message}",
@@ -71,18 +71,6 @@ class Errors:
             retry_after=retry_after,
             maybe_billed=status >= 500 and status not in _NOT_STARTED and not of,
         )
-
-    def hidden(self, text: str) -> str:
-        """A text without the secrets."""
-        for secret in self._secrets:
-            text = secret.hidden_in(text)
-        return text
-
-    def _shown(self, response: Response) -> str:
-        """The beginning of a strange body, in one line."""
-        text = self.hidden(str(response.body, "utf-8", "replace"))
-        line = " ".join(text[: SHOWN * 4].split()) or "nothing"
-        return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
 
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:

@@ -10,10 +10,10 @@ import orjson
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.provider import Secret
 from tasks_lib.domain.remote import RemoteRun
+from tasks_lib.providers.blotted import SHOWN, Blotted
 from tasks_lib.providers.protocol import Response
 from tasks_lib.providers.waits import retry_after_seconds
 
-_SHOWN: Final = 300  # characters of a strange body that an error shows
 _NO_ROUTE: Final = frozenset({"", "Not Found", "Method Not Allowed"})
 _KIND_OF_STATUS: Final = {
     401: FailureKind.UNAUTHORIZED,
@@ -28,12 +28,12 @@ _KIND_OF_STATUS: Final = {
 _NEVER_REACHED: Final = 503  # a gateway without a server behind it
 
 
-class Errors:
+class Errors(Blotted):
     """Failures out of responses; the key, should it be echoed, is blotted out."""
 
     def __init__(self, key: Secret | None) -> None:
         """Hide this key."""
-        self._key = key
+        super().__init__([key])
 
     def of_start(self, response: Response, *, begun: bool) -> Failure:
         """What a response means that is no 200 to a request that begins a run.
@@ -81,7 +81,7 @@ class Errors:
         """A 200 that is no answer: what was asked for was probably done."""
         return Failure(
             kind=FailureKind.BROKEN_REPLY,
-            message=f"200 with {what}: {self._shown(response)}",
+            message=f"200 with {what}: {self.shown(response)}",
             http_status=200,
             maybe_billed=True,
         )
@@ -92,16 +92,7 @@ class Errors:
         if isinstance(detail, list):
             detail = "; ".join(_fault(one) for one in detail)
         text = detail if isinstance(detail, str) and detail else None
-        return self._shown(response) if text is None else self.hidden(text)[: _SHOWN * 2]
-
-    def hidden(self, text: str) -> str:
-        """A text without the key."""
-        return text if self._key is None else self._key.hidden_in(text)
-
-    def _shown(self, response: Response) -> str:
-        text = self.hidden(str(response.body, "utf-8", "replace"))
-        line = " ".join(text[: _SHOWN * 4].split()) or "nothing"
-        return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+        return self.shown(response) if text is None else self.hidden(text)[: SHOWN * 2]
 
 
 def _kind_of(status: int) -> FailureKind:
