@@ -212,8 +212,7 @@ class Rightbrain:
         request_id = request_id_of(response.headers)
         self._remember(plan, run_id)
         if is_error(record):
-            failed = failure_of(record, run_id=run_id, request_id=request_id)
-            return replace(failed, message=self._errors.hidden(failed.message))
+            return failure_of(record, run_id=run_id, request_id=request_id, hidden=self._errors.hidden)
         reply = reply_of(record, run_id=run_id, request_id=request_id)
         answer = record.get("response")
         address = answer.get("download_url") if isinstance(answer, dict) else None

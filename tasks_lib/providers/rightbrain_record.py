@@ -1,7 +1,7 @@
 """What Rightbrain's record of a task run says: a RemoteRun, the tokens, and how the run ended."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -92,15 +92,17 @@ def reply_of(record: Mapping[str, Any], *, run_id: str, request_id: str | None) 
     )
 
 
-def failure_of(record: Mapping[str, Any], *, run_id: str, request_id: str | None) -> Failure:
-    """The failure of a run that was made and ended in an error.
+def failure_of(
+    record: Mapping[str, Any], *, run_id: str, request_id: str | None, hidden: Callable[[str], str]
+) -> Failure:
+    """The failure of a run that was made and ended in an error; `hidden` takes secrets out of its words.
 
     Its kind is what its reason tells, if that can be told, and else one that is not tried again: the run may
     have been charged, and nothing says that another would do better.
     """
-    reason = _text(record.get("primary_failure_reason"))
+    reason = hidden(_text(record.get("primary_failure_reason")) or "")
     response = record.get("response")
-    said = "" if response is None else text_of(response)
+    said = "" if response is None else hidden(text_of(response))
     message = reason if reason and reason in said else " ".join(part for part in (reason, said) if part)
     kind = next((kind for told, kind in _KINDS if told.search(reason or said)), FailureKind.RUN_FAILED)
     return Failure(

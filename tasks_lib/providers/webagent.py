@@ -239,11 +239,7 @@ class Webagent:
     def _outcome(
         self, told: Mapping[str, Any], ended: Ended, remote_id: str, warnings: tuple[str, ...]
     ) -> Reply | Failure:
-        outcome = outcome_of(told, ended, remote_id=remote_id, warnings=warnings)
-        if isinstance(outcome, Failure):
-            text = None if outcome.text is None else self._errors.hidden(outcome.text)
-            return replace(outcome, message=self._errors.hidden(outcome.message), text=text)
-        return outcome
+        return outcome_of(told, ended, remote_id=remote_id, hidden=self._errors.hidden, warnings=warnings)
 
     def _read(self, path: str) -> Request:
         return Request(method="GET", url=self._base + path, headers=self._reading)

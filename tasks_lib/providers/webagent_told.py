@@ -5,7 +5,7 @@ database (`steps`, numbered, no status), and the cloud's record (`id` and a stat
 are not kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -64,9 +64,14 @@ def how_it_stands(told: Mapping[str, Any], *, is_last: bool) -> Ended:
 
 
 def outcome_of(
-    told: Mapping[str, Any], ended: Ended, *, remote_id: str, warnings: tuple[str, ...] = ()
+    told: Mapping[str, Any],
+    ended: Ended,
+    *,
+    remote_id: str,
+    hidden: Callable[[str], str],
+    warnings: tuple[str, ...] = (),
 ) -> Reply | Failure:
-    """What came of a run that is over, with what its agent did."""
+    """What came of a run that is over, with what its agent did; `hidden` takes secrets out of a failure."""
     steps = steps_of(told)
     remote = RemoteRun(
         remote_id=remote_id,
@@ -79,9 +84,10 @@ def outcome_of(
     model, text = _model(told), _result(told)
     if ended is Ended.SUCCESS:
         return Reply(text=text, model=model, http_status=200, remote=remote)
+    text = hidden(text)
     return Failure(
         kind=FailureKind.RUN_FAILED,
-        message=_why(told, ended, steps, text),
+        message=_why(told, ended, steps, text, hidden=hidden),
         http_status=200,
         text=text[:_KEPT] or None,
         model=model,
@@ -134,9 +140,16 @@ def _action(told: Mapping[str, Any]) -> Action:
     )
 
 
-def _why(told: Mapping[str, Any], ended: Ended, steps: tuple[Step, ...], text: str) -> str:
+def _why(
+    told: Mapping[str, Any],
+    ended: Ended,
+    steps: tuple[Step, ...],
+    text: str,
+    *,
+    hidden: Callable[[str], str],
+) -> str:
     errors = [action.error for step in steps for action in step.actions if action.error]
-    said = " ".join((errors[-1] if errors else text).split())[:_SHOWN]
+    said = " ".join((hidden(errors[-1]) if errors else text).split())[:_SHOWN]
     if ended is Ended.STOPPED:
         why = "the agent stopped before it was done"
     elif told.get("is_successful") is False or told.get("is_done") is not True:
