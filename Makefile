@@ -32,6 +32,7 @@ check: install  ## style, types, and the arrows between the rooms
 	$(BIN)/lint-imports
 
 aimock: install  ## an outside server, from npm, that speaks every API; a minute, with node 20
+	@command -v npm >/dev/null || { echo "make aimock needs node 20.15 or newer, with npm"; exit 2; }
 	npm install --prefix tests/aimock --no-package-lock --no-audit --no-fund --ignore-scripts --silent
 	$(BIN)/python -m pytest -m aimock
 

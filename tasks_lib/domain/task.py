@@ -1,7 +1,7 @@
 """What is asked and what must come back: tasks, their revisions, and the models these name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import log, log1p
 
 import orjson
@@ -141,24 +141,6 @@ class Task:
     def names(self) -> tuple[str, ...]:
         """The placeholders of all its revisions."""
         return tuple(dict.fromkeys(name for revision in self.revisions for name in revision.names))
-
-    def on(self, model: Model) -> "Task":
-        """The same task with another primary model, which gets the same parameters."""
-        return replace(self, revisions=tuple(self._on(model, revision) for revision in self.revisions))
-
-    def _on(self, model: Model, revision: Revision) -> Revision:
-        models = (replace(revision.models[0], model=model), *revision.models[1:])
-        return replace(
-            revision,
-            models=models,
-            fingerprint=fingerprint_of(
-                system_prompt=revision.system_prompt.source if revision.system_prompt else None,
-                user_prompt=revision.user_prompt.source,
-                models=models,
-                output=self.output,
-                processors=self.processors,
-            ),
-        )
 
     def revision_id(self, revision: Revision) -> str:
         """A UUID for a revision of this task, which follows from all that can change its answers."""

@@ -33,16 +33,6 @@ class RemoteFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenRun:
-    """A run whose end nobody has seen, of one row."""
-
-    identity: str  # 32 hexadecimal digits
-    remote: Remote
-    provider: str
-    row_key: str | None = None  # None: no task run of the row was ever recorded
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteGroup:
     """A group of runs at a hosted task, that a batch began."""
 

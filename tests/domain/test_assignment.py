@@ -18,6 +18,7 @@ from tasks_lib.domain.assignment import (
     unknown_revision,
 )
 from tasks_lib.domain.failure import FailureKind
+from tasks_lib.domain.overrides import Change, with_change
 from tasks_lib.domain.task import Model, choose_revision
 from tasks_lib.domain.template import Template
 from tasks_lib.domain.uuids import grouped, id_of, parsed_id
@@ -155,7 +156,7 @@ def test_what_only_the_ledger_knows_is_told_apart():
 
 def test_an_id_from_before_another_model_still_names_its_revision():
     """A job that asks another model gives its revisions other ids; those of the file still count."""
-    other = THREE.on(Model.parse("acme:other"))
+    other = with_change(THREE, Change(model=Model.parse("acme:other")))
     former = {THREE.revision_id(one): one.tag for one in THREE.revisions}
     assignment = Assignment(revision_id=ARM, former_ids=former)
     for name in (THREE.revision_id(B), other.revision_id(other.revisions[1])):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tasks_lib.domain.csv_columns import ColumnType, CsvColumn
 from tasks_lib.domain.output import Modality, Output
+from tasks_lib.domain.overrides import Change, with_change
 from tasks_lib.domain.task import Model, ModelChoice, choose_revision, fingerprint_of
 from tests.domain.pieces import BIG, OTHER, SMALL, TEXT, choices, revision, task
 
@@ -181,5 +182,5 @@ def test_a_task_on_another_model_is_the_task_that_was_written_so(system):
     """Only the primary changes, with its parameters kept, and the fingerprint is that of such a revision."""
     here = task(revision(BIG, OTHER, system=system, tag="a", weight=2, temperature=0))
     there = task(revision(SMALL, OTHER, system=system, tag="a", weight=2, temperature=0))
-    assert here.on(SMALL) == there
-    assert here.on(BIG) == here
+    assert with_change(here, Change(model=SMALL)) == there
+    assert with_change(here, Change(model=BIG)) == here
