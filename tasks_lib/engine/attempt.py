@@ -21,11 +21,11 @@ from tasks_lib.domain.run import Attempt
 from tasks_lib.domain.task import Model, ModelChoice
 from tasks_lib.domain.usage import Usage
 from tasks_lib.domain.worst import worst_cost
+from tasks_lib.engine.admission import Admission
 from tasks_lib.engine.breaker import Entry
 from tasks_lib.engine.breakers import Breakers, ModelWatch
 from tasks_lib.engine.exchange import have
 from tasks_lib.engine.forecast import Forecast, Likely
-from tasks_lib.engine.gate import Gate
 from tasks_lib.engine.hosted import RemoteBook, Sight, follow
 from tasks_lib.engine.money import Purse, Reserved, Scope, Spent
 from tasks_lib.engine.passed import Passed
@@ -58,7 +58,7 @@ class Account:
     provider: Provider
     protocol: WireProtocol | RunProtocol
     transport: Transport
-    gate: Gate
+    gate: Admission
     hosted: RunProtocol | None = field(init=False)  # the protocol, if it is one for hosted tasks
     wire: WireProtocol | None = field(init=False)  # the protocol, if it is one for models
 
@@ -223,7 +223,7 @@ class Caller:
 
     async def _entered(
         self,
-        gate: Gate,
+        gate: Admission,
         plan: Plan,
         call: Call,
         messages: Sequence[Message],
@@ -243,7 +243,7 @@ class Caller:
 
     async def _let_in(
         self,
-        gate: Gate,
+        gate: Admission,
         plan: Plan,
         call: Call,
         messages: Sequence[Message],

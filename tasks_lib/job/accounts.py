@@ -11,6 +11,7 @@ from tasks_lib.configs import oauth_for, route_for
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.provider import Provider, Secret
 from tasks_lib.engine.adaptive import Adaptive
+from tasks_lib.engine.admission import Admission
 from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.border import OverHttpx
 from tasks_lib.engine.gate import Gate
@@ -147,7 +148,7 @@ def rows_at_once_anywhere(accounts: Mapping[str, Account]) -> Callable[[], int]:
     return _let_in_by(account.gate for account in accounts.values())
 
 
-def _let_in_by(some: Iterable[Gate]) -> Callable[[], int]:
+def _let_in_by(some: Iterable[Admission]) -> Callable[[], int]:
     gates = tuple(some)
     if len(gates) == 1:  # this is asked for twice a row
         (gate,) = gates

@@ -1,0 +1,39 @@
+"""How workers come to a batch that are not started by itself: on other machines, by engines that exist."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """All that a worker needs to call in at a batch; whoever has it may take part, and gets its keys.
+
+    It holds for one batch and one worker's number. It may be pickled, and travels by what starts the worker.
+    """
+
+    hosts: tuple[str, ...]  # to be tried in this order
+    port: int
+    certificate: str  # PEM; the batch's own, made for it, and the only one that is believed
+    secret: str = field(repr=False)
+    batch_id: str
+    number: int  # of the worker, from 0; one that takes the place of a dead one has a number of its own
+
+
+class NoWorker(Exception):
+    """No worker can be had; the text says why, and what would help."""
+
+
+class Recruiter(Protocol):
+    """Has workers started elsewhere; each runs `workers.worker.work_for(ticket)` and calls in."""
+
+    async def begin(self, ticket: Ticket) -> None:
+        """Have one more worker on its way; it may take a while until it calls in, or never come.
+
+        Raises:
+            NoWorker: it cannot be had.
+        """
+        ...
+
+    async def close(self) -> None:
+        """The batch is over: whoever is still on its way, or does not end by itself, is stopped."""
+        ...
