@@ -47,6 +47,7 @@ from tasks_lib.job.telemetry import telemetry_of
 from tasks_lib.job.watch import UnderWayWatch
 from tasks_lib.job.webhook import Notices, telling
 from tasks_lib.job.workers.fleet import Fleet
+from tasks_lib.job.workers.recruiting import Listen, Recruiter
 from tasks_lib.ledger import Ledger, LedgerError, LedgerWriter, open_ledger, open_writer
 from tasks_lib.ledger.under_way import companies_at_deaths, find_deaths, rows_under_way
 from tasks_lib.rows import OpenSource, open_source
@@ -73,6 +74,8 @@ async def run_batch(
     chunks: ChunkWatch | None = None,
     chunk_rows: int = CHUNK_ROWS,
     transport: httpx.AsyncBaseTransport | None = None,
+    recruiter: Recruiter | None = None,
+    listen: Listen | None = None,
 ) -> Summary:
     """Run a job's rows that were not answered before, and write its output.
 
@@ -88,6 +91,9 @@ async def run_batch(
         chunks: is told of stretches of `chunk_rows` rows as they begin and end.
         chunk_rows: see `chunks`.
         transport: stands for every network that the batch would use.
+        recruiter: has the job's workers started elsewhere, which then make all calls; it is closed at the end,
+            however that comes.
+        listen: where these workers call in; on this machine alone by default.
 
     Raises:
         Mistake: something was found wrong before the first call.

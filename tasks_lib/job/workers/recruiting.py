@@ -19,6 +19,15 @@ class Ticket:
     number: int  # of the worker, from 0; one that takes the place of a dead one has a number of its own
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """Where the batch's own process waits for workers from elsewhere."""
+
+    bind: tuple[str, ...] = ("127.0.0.1",)  # addresses of this machine; 0.0.0.0 or :: are all of them
+    advertise: tuple[str, ...] = ()  # by which workers call, to be tried in this order; none: as `bind` has it
+    port: int = 0  # 0: any that is free
+
+
 class NoWorker(Exception):
     """No worker can be had; the text says why, and what would help."""
 
