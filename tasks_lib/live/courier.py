@@ -14,6 +14,7 @@ from tasks_lib.live.client import reach
 from tasks_lib.live.wire import NEWS_AT_ONCE
 
 MOST_WAITING: Final = 10_000
+_LAST_WORD: Final = 5.0  # seconds in which what has come is told when the end is near
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class Courier:
         self._say = say
         self._most_waiting = most_waiting
         self._waiting: dict[str, None] = {}  # a run that has news twice meanwhile is looked at once
+        self._under_way: list[str] = []  # those that are told at this moment
         self._any = anyio.Event()
         self._trouble: str | None = None
         self.carried = Carried()
@@ -52,15 +54,24 @@ class Courier:
         return True
 
     async def run(self) -> None:
-        """Tell what is offered until this is cancelled."""
-        while True:
-            await self._any.wait()
-            self._any = anyio.Event()
-            while self._waiting:
-                taken = list(self._waiting)[:NEWS_AT_ONCE]
-                for remote_id in taken:
-                    del self._waiting[remote_id]
-                await self._carry(taken)
+        """Tell what is offered until this is cancelled; what was offered by then is told all the same."""
+        try:
+            while True:
+                await self._any.wait()
+                self._any = anyio.Event()
+                await self._tell_waiting()
+        finally:
+            with anyio.move_on_after(_LAST_WORD, shield=True):
+                self._waiting = dict.fromkeys((*self._under_way, *self._waiting))
+                await self._tell_waiting()
+
+    async def _tell_waiting(self) -> None:
+        while self._waiting:
+            self._under_way = list(self._waiting)[:NEWS_AT_ONCE]
+            for remote_id in self._under_way:
+                del self._waiting[remote_id]
+            await self._carry(self._under_way)
+            self._under_way = []
 
     async def _carry(self, remote_ids: Sequence[str]) -> None:
         trouble = await to_thread.run_sync(

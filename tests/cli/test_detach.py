@@ -58,6 +58,7 @@ def test_it_gives_the_id_and_goes_on(slow: Project) -> None:
 
 def test_it_outlives_its_terminal(slow: Project) -> None:
     """It is in a session of its own, where no Ctrl-C and no hang-up of ours arrives."""
+    slow.rows(4_000)
     told = json.loads(slow.rowmill("run", slow.job, "--detach", "--json").out)
     assert os.getsid(told["pid"]) == told["pid"] != os.getsid(0)
     assert slow.rowmill("cancel", "--ledger", slow.ledger).code == 0

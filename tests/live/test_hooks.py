@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import orjson
 import pytest
 from hypothesis import given
@@ -565,6 +566,19 @@ async def test_without_a_batch_notices_are_only_counted(tmp_path: Path) -> None:
         "a batch is running and is told",
         "only counted: no batch is running",
     ]
+
+
+async def test_what_has_come_by_the_end_is_told(tmp_path: Path) -> None:
+    """News that were taken just before the end are told and counted all the same, each once."""
+    courier = Courier(tmp_path / "ledger.duckdb", say=lambda _: None)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(courier.run)
+        await anyio.lowlevel.checkpoint()
+        courier.offer("trun_1")
+        await anyio.lowlevel.checkpoint()  # the first is under way now
+        courier.offer("trun_2")
+        tasks.cancel_scope.cancel()
+    assert courier.carried == Carried(only_counted=2)
 
 
 async def test_a_batch_of_an_older_version_is_left_alone(tmp_path: Path) -> None:
