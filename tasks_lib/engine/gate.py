@@ -166,6 +166,15 @@ class Gate:
             or self._account.day_limits is not None
         )
 
+    @property
+    def is_paced(self) -> bool:
+        """Whether it matters when calls are made, and not only how many are in flight."""
+        return (
+            self._adaptive is not None
+            or any(self._in_force[:AT_ONCE_OF_ALL])
+            or self._cells[TOLD_UNTIL] > self._clock()
+        )
+
     def enter_at_once(self, *, input_tokens: float = 0.0, output_tokens: float = 0.0) -> Passed | None:
         """As `enter`, if nobody waits and everything allows it at this moment; else None."""
         if self._queue:
@@ -174,14 +183,18 @@ class Gate:
         self._try(waiter, now=waiter.arrived)
         return waiter.passed
 
-    async def enter(self, *, input_tokens: float = 0.0, output_tokens: float = 0.0) -> Passed:
+    async def enter(
+        self, *, input_tokens: float = 0.0, output_tokens: float = 0.0, since: float | None = None
+    ) -> Passed:
         """Wait for leave to have one call in flight that is likely to use so many tokens.
 
         What is returned is to be given back to `leave` when the call has ended, or to `give_back` when it was
-        never made.
+        never made. A call that has waited elsewhere came at `since` of the gate's clock: among processes its
+        turn is by that.
         """
-        waiter = _Waiter(input_tokens, output_tokens, arrived=self._clock())
-        if self._queue or self._try(waiter, now=waiter.arrived):
+        now = self._clock()
+        waiter = _Waiter(input_tokens, output_tokens, arrived=now if since is None else since)
+        if self._queue or self._try(waiter, now=now):
             self._queue.append(waiter)
             try:
                 await self._turn(waiter)

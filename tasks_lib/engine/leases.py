@@ -4,7 +4,7 @@ A lease is the right to make one call, for a moment: the gate and the money stay
 and each call is let in there, in the order in which workers ask. So nothing has to be divided again when
 workers come, idle, slow down or die, and a worker that nobody hears of any more can make no call.
 
-Numbers are the worker's own and name one call each; they are never used twice.
+Numbers are the worker's own and name one call each, or one sum of money; they are never used twice.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A call that was let in is over; without `made` it was never made, and counts for nothing."""
+    """A call that was let in is over; without `made` it was never made, and counts for nothing.
+
+    One that still waits is taken out of the queue by the same word: whoever asked need not know how far
+    it is.
+    """
 
     number: int
     made: bool
@@ -56,7 +60,10 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """What was set aside is given back, and so much counts as spent; None: nobody knows."""
+    """What was set aside is given back, and so much counts as spent; None: nobody knows.
+
+    A sum that is still waited for is waited for no more.
+    """
 
     number: int
     cost: Decimal | None
@@ -97,7 +104,15 @@ class Room:
     most_in_flight: int  # a fair part of what all may have, and a little more
     is_adaptive: bool
     counts_tokens: bool
+    is_paced: bool  # whether it matters when a call is made, and not only how many are in flight
     closed_for: float  # seconds
 
 
-Answer = LetIn | SetAside | NotSetAside | Room
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """Whether money has to be asked for at all."""
+
+    are_limited: bool
+
+
+Answer = LetIn | SetAside | NotSetAside | Room | Funds

@@ -150,6 +150,17 @@ class Money:
                 one.reserved += worst
         return Reserved(worst=worst, budgets=budgets)
 
+    def reserve_at_once(self, worst: Decimal, *, group: str | None) -> Reserved | None:
+        """As `reserve`, if nobody waits and every budget holds it at this moment; else None."""
+        if self._turn.locked():
+            return None
+        budgets = self._of(group)
+        if not all(one.holds(worst) for one in budgets):
+            return None
+        for one in budgets:
+            one.reserved += worst
+        return Reserved(worst=worst, budgets=budgets)
+
     def settle(self, reserved: Reserved, cost: Decimal | None) -> None:
         """Give the reservation back and count the cost; an unknown one counts as the worst case."""
         for one in reserved.budgets:
