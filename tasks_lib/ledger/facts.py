@@ -151,6 +151,15 @@ _ACTION_TYPES: dict[str, pa.DataType] = {
 }
 CITATIONS, STEPS = pa.schema(_CITATION_TYPES), pa.schema(_STEP_TYPES)
 ACTIONS = pa.schema(_ACTION_TYPES)
+_SCHEMAS: Mapping[str, pa.Schema] = {
+    "task_runs": TASK_RUNS,
+    "attempts": ATTEMPTS,
+    "files": FILES,
+    "citations": CITATIONS,
+    "steps": STEPS,
+    "actions": ACTIONS,
+}
+_NONE = {name: schema.empty_table() for name, schema in _SCHEMAS.items()}  # making one takes its time
 _FIVE_UNKNOWN = (None, None, None, None, None)
 _FOUR_UNKNOWN = (None, None, None, None)
 _SIX_UNKNOWN = (None, None, None, None, None, None)
@@ -167,9 +176,11 @@ class Facts:
     attempts: pa.Table
     files: pa.Table
     groups: Mapping[str, datetime]  # reporting groups, and when a run was first charged to each
-    citations: pa.Table = field(default_factory=CITATIONS.empty_table)  # this and the next two: hosted runs
-    steps: pa.Table = field(default_factory=STEPS.empty_table)
-    actions: pa.Table = field(default_factory=ACTIONS.empty_table)
+    citations: pa.Table = field(
+        default_factory=lambda: _NONE["citations"]
+    )  # this and the next two: hosted runs
+    steps: pa.Table = field(default_factory=lambda: _NONE["steps"])
+    actions: pa.Table = field(default_factory=lambda: _NONE["actions"])
 
     @property
     def told_by_hosts(self) -> Mapping[str, pa.Table]:
@@ -181,6 +192,28 @@ class Facts:
         """Bytes of all tables."""
         told = sum(table.nbytes for table in self.told_by_hosts.values())
         return self.task_runs.nbytes + self.attempts.nbytes + self.files.nbytes + told
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As Arrow's own messages, which take a thirtieth of the time of a hundred pickled columns."""
+        tables = [getattr(self, name) for name in _SCHEMAS]
+        return _received, (tuple(map(_message, tables)), dict(self.groups))
+
+
+def _message(table: pa.Table) -> bytes:
+    """The rows of a table without its schema, which both ends know; nothing, of no rows."""
+    batches = table.combine_chunks().to_batches() if table.num_rows else ()
+    return b"".join(batch.serialize().to_pybytes() for batch in batches)
+
+
+def _received(messages: Sequence[bytes], groups: Mapping[str, datetime]) -> Facts:
+    """Facts that another process has sent."""
+    tables = {
+        name: pa.Table.from_batches([pa.ipc.read_record_batch(pa.py_buffer(message), schema)])
+        if message
+        else _NONE[name]
+        for message, (name, schema) in zip(messages, _SCHEMAS.items(), strict=True)
+    }
+    return Facts(groups=groups, **tables)
 
 
 def facts_of(task_runs: Sequence[TaskRun], *, revision_ids: Mapping[str, str]) -> Facts:
@@ -270,14 +303,13 @@ def together(facts: Sequence[Facts]) -> Facts:
     groups: dict[str, datetime] = {}
     for one in reversed(facts):
         groups |= one.groups
+    tables = {name: [getattr(one, name) for one in facts] for name in _SCHEMAS}
     return Facts(
-        task_runs=pa.concat_tables([one.task_runs for one in facts]).combine_chunks(),
-        attempts=pa.concat_tables([one.attempts for one in facts]).combine_chunks(),
-        files=pa.concat_tables([one.files for one in facts]).combine_chunks(),
         groups=groups,
-        citations=pa.concat_tables([one.citations for one in facts]).combine_chunks(),
-        steps=pa.concat_tables([one.steps for one in facts]).combine_chunks(),
-        actions=pa.concat_tables([one.actions for one in facts]).combine_chunks(),
+        **{
+            name: pa.concat_tables(some) if any(one.num_rows for one in some) else _NONE[name]
+            for name, some in tables.items()
+        },
     )
 
 
@@ -307,15 +339,13 @@ def attempt_columns(task_runs: Sequence[TaskRun]) -> pa.Table:
 
 def file_columns(task_runs: Sequence[TaskRun]) -> pa.Table:
     """One row for each file of the task runs, in their order."""
-    return _table(
-        [
-            _file(run, number, file)
-            for run in task_runs
-            if run.plan.files or (run.answer is not None and run.answer.file is not None)
-            for number, file in enumerate(run.files, start=1)
-        ],
-        FILES,
-    )
+    rows = [
+        _file(run, number, file)
+        for run in task_runs
+        if run.plan.files or (run.answer is not None and run.answer.file is not None)
+        for number, file in enumerate(run.files, start=1)
+    ]
+    return _table(rows, FILES) if rows else _NONE["files"]
 
 
 def longest_text(task_runs: pa.Table) -> int:
