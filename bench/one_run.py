@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import json
+import resource
 import time
 from pathlib import Path
 
@@ -18,13 +19,16 @@ def main() -> None:
     """Run the job and print what it took; CPU is user and system time of the run, memory the peak."""
     parser = argparse.ArgumentParser()
     parser.add_argument("job", type=Path)
-    job: Path = parser.parse_args().job
+    parser.add_argument("--workers", type=int, help="processes that run its rows")
+    given = parser.parse_args()
     spare_pandas()  # as the command does, and the next two
-    setup = load_setup(job, environment=Environment.from_os())
+    overrides = {} if given.workers is None else {"workers": given.workers}
+    setup = load_setup(given.job, overrides=overrides, environment=Environment.from_os())
     gc.collect()
     gc.freeze()
-    began, cpu = time.perf_counter(), time.process_time()
+    began, cpu, of_workers = time.perf_counter(), time.process_time(), _cpu_of_children()
     summary = asyncio.run(run_batch(setup))
+    of_workers = _cpu_of_children() - of_workers
     cpu, seconds = time.process_time() - cpu, time.perf_counter() - began
     print(
         json.dumps(
@@ -33,10 +37,17 @@ def main() -> None:
                 "wall_seconds": seconds,
                 "rows_per_second": summary.rows / seconds,
                 "cpu_us_per_row": cpu / summary.rows * 1e6,
+                "workers_cpu_us_per_row": of_workers / summary.rows * 1e6,
                 "peak_rss_mb": own_peak_mb(),
             }
         )
     )
+
+
+def _cpu_of_children() -> float:
+    """Seconds of user and system time of the children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":
