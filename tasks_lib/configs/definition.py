@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Final
 
@@ -11,6 +12,7 @@ from tasks_lib.domain.inputs import FileInput, FileSources
 from tasks_lib.domain.job import Destination, Job, Limits, Source, Webhook
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.overrides import RowOverrides
+from tasks_lib.domain.place import Storage
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.stored_answers import StoredAnswers
 from tasks_lib.domain.task import ModelChoice, Revision, Task
@@ -145,13 +147,33 @@ def _source(source: Source) -> Mapping[str, JsonValue]:
         "delimiter": source.delimiter,
         "quote": source.quote,
         "encoding": source.encoding,
+        **_of_files(source),
     }
+
+
+def _of_files(source: Source) -> Mapping[str, JsonValue]:
+    """What only sources of several files say, or that are elsewhere; else a definition stays as it was."""
+    told: dict[str, JsonValue] = {}
+    if source.file_column is not None:
+        told["file_column"] = source.file_column
+    if source.empty != Source().empty:
+        told["empty"] = source.empty
+    return {**told, **_storage(source.storage)}
+
+
+def _storage(storage: Storage) -> Mapping[str, JsonValue]:
+    usual = asdict(Storage())
+    changed: dict[str, JsonValue] = {
+        name: value for name, value in asdict(storage).items() if value != usual[name]
+    }
+    return {"storage": changed} if changed else {}
 
 
 def _destination(output: Destination | None) -> Mapping[str, JsonValue] | None:
     if output is None:
         return None
-    return {"path": str(output.path), "format": output.format, "table": output.table}
+    told = {"path": str(output.path), "format": output.format, "table": output.table}
+    return {**told, **_storage(output.storage)}
 
 
 def _webhook(webhook: Webhook | None) -> Mapping[str, JsonValue] | None:

@@ -11,6 +11,7 @@ from tasks_lib.configs.job_file import JobFile, source_of
 from tasks_lib.configs.paths import path_from, shown
 from tasks_lib.configs.problems import Problem, did_you_mean, quoted
 from tasks_lib.configs.task_file import TaskFile
+from tasks_lib.domain.globs import fixed_part, is_glob
 from tasks_lib.domain.inputs import (
     BUILT_IN_PROCESSORS,
     FETCHES_URLS,
@@ -22,6 +23,7 @@ from tasks_lib.domain.inputs import (
     ProcessorStep,
     processor_names,
 )
+from tasks_lib.domain.place import is_address
 from tasks_lib.domain.task import Task
 
 _GROUP: Final = "rowmill.input_processors"  # of entry points
@@ -104,8 +106,8 @@ def _config_problems(document: Document, at: Trail, one: ProcessorFile) -> Itera
 def file_sources_of(document: Document, file: JobFile) -> FileSources:
     """Where the files of the rows may come from."""
     source = source_of(file)
-    if source.path is not None:
-        beside = path_from(document.place(("source", "path")).folder, source.path).parent
+    if source.path is not None and not is_address(source.path):
+        beside = _folder_of(path_from(document.place(("source", "path")).folder, source.path))
     else:
         beside = document.place(("source", "query")).folder
     return FileSources(
@@ -114,6 +116,13 @@ def file_sources_of(document: Document, file: JobFile) -> FileSources:
         hosts=tuple(file.allow_urls),
         allow_private_addresses=file.allow_private_addresses,
     )
+
+
+def _folder_of(path: Path) -> Path:
+    """Where the files of a folder, a glob or a file are."""
+    if path.is_dir():
+        return path
+    return path.parent if path.exists() or not is_glob(str(path)) else Path(fixed_part(path))
 
 
 def _folders(document: Document, file: JobFile) -> Iterator[Path]:

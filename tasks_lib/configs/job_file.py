@@ -76,12 +76,30 @@ def _tab(value: object) -> object:
     return "\t" if value in ("\\t", "tab") else value
 
 
+class StorageFile(Keys):
+    """How a store is reached, where its own settings (AWS_*, profiles, GOOGLE_*) do not say; never a secret."""
+
+    endpoint_url: Address | None = Field(
+        default=None, description="Where the store answers, if it is not Amazon's or Google's own"
+    )
+    region: Text | None = Field(default=None, description="Of S3")
+    profile: Text | None = Field(default=None, description="Of the AWS configuration files")
+    project: Text | None = Field(default=None, description="Of Google Cloud")
+    access: Literal["signed", "anonymous"] = Field(
+        default="signed", description="With the credentials that are found, or without any: public data"
+    )
+    requester_pays: Literal["yes", "no"] = Field(
+        default="no", description="Whether you pay for reading from somebody else's bucket"
+    )
+
+
 class SourceFile(Keys):
     """Where the rows come from."""
 
     path: Text | None = Field(
         default=None,
-        description="The file, relative to this one: .csv, .parquet or .jsonl, compressed (.gz, .zst) or not",
+        description="The file, relative to this one: .csv, .parquet or .jsonl, compressed (.gz, .zst) or not; "
+        "or a folder, or a glob such as inbox/*.csv or data/**/*.parquet; or an address: s3://, gs://, https://",
     )
     query: Text | None = Field(default=None, description="In place of a file: SQL that DuckDB answers")
     format: Literal["csv", "parquet", "jsonl"] | None = Field(
@@ -100,18 +118,29 @@ class SourceFile(Keys):
         default='"', description="What a CSV's fields are quoted with; '' if they never are"
     )
     encoding: Text = Field(default="utf-8", description="A CSV's encoding")
+    file_column: Text | None = Field(
+        default=None, description="A further column to make: the name of each row's file, from the folder on"
+    )
+    empty: Literal["allowed", "refused"] = Field(
+        default="allowed",
+        description="A folder, glob or prefix without a file or a row: there is nothing to do, or it is refused",
+    )
+    storage: StorageFile = Field(default_factory=StorageFile, description="How an address is reached")
 
 
 class DestinationFile(Keys):
     """Where the enriched rows go."""
 
-    path: Text = Field(description="The file, relative to this one: .csv, .parquet, .jsonl or .duckdb")
+    path: Text = Field(
+        description="The file, relative to this one: .csv, .parquet, .jsonl or .duckdb; or an address: s3://, gs://"
+    )
     format: Literal["csv", "parquet", "jsonl", "duckdb"] | None = Field(
         default=None, description="The file's format, where its name does not tell"
     )
     table: Text | None = Field(
         default=None, description="The table of a DuckDB file; by default the job's name"
     )
+    storage: StorageFile = Field(default_factory=StorageFile, description="How an address is reached")
 
 
 class WebhookFile(Keys):

@@ -13,7 +13,7 @@ from tasks_lib.configs.fallback import switch_of, switch_problems
 from tasks_lib.configs.fields import Column
 from tasks_lib.configs.formats import destination_format, source_delimiter, source_format
 from tasks_lib.configs.inputs import file_columns_named, file_sources_of, job_input_problems
-from tasks_lib.configs.job_file import JobFile, output_of, source_of, webhook_of
+from tasks_lib.configs.job_file import JobFile, StorageFile, output_of, source_of, webhook_of
 from tasks_lib.configs.override import (
     as_run,
     override_columns,
@@ -22,15 +22,17 @@ from tasks_lib.configs.override import (
     row_overrides_of,
 )
 from tasks_lib.configs.overrides import overridden
-from tasks_lib.configs.paths import path_from, shown
+from tasks_lib.configs.paths import path_from, place_from, shown
 from tasks_lib.configs.pins import assignment_of, assignment_problems, revisions_used
 from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, nearest, quoted
 from tasks_lib.configs.providers import limits_of, provider_files
 from tasks_lib.configs.tasks import Providers, TaskDocument, read_task
 from tasks_lib.configs.validation import name_of, validated
+from tasks_lib.domain.globs import ANY_DEPTH, fixed_part, is_glob, is_meant
 from tasks_lib.domain.job import Destination, Job, Source, Webhook
 from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, MOST_METADATA, Labels
 from tasks_lib.domain.output import Modality
+from tasks_lib.domain.place import Address, Place, Storage, is_loopback
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import Task
 from tasks_lib.domain.template import Template
@@ -175,13 +177,24 @@ def _source_problems(
     if source.path is None:
         return
     at: Trail = ("source", "path")
-    path = path_from(document.place(at).folder, source.path)
-    if source.format is None and source_format(path.name) is None:
+    try:
+        path = place_from(document.place(at).folder, source.path)
+    except ValueError as error:
+        yield document.problem(at, f"source.path {error}")
+        return
+    if isinstance(path, Address):
+        if path.scheme == "http" and not is_loopback(path):
+            yield document.problem(at, "source.path is read over http, as anybody may do", "Say https://.")
+        return
+    may_be_several = path.is_dir() or is_glob(source.path)
+    if source.format is None and source_format(path.name) is None and not may_be_several:
         message = f"the name {quoted(path.name)} does not tell a format"
         yield document.problem(at, message, "Say source.format: csv, parquet or jsonl.")
-    if missing_source == "refused" and not path.is_file():
-        what = "is a folder" if path.is_dir() else "is not there"
-        yield document.problem(at, f"the source {shown(path)} {what}")
+    if missing_source == "refused" and not may_be_several and not path.is_file():
+        yield document.problem(at, f"the source {shown(path)} is not there")
+    elif missing_source == "refused" and not path.exists() and not Path(fixed_part(path)).is_dir():
+        message = f"the source {shown(path)} begins in a folder that is not there"
+        yield document.problem(at, message)
 
 
 def _output_problems(document: Document, file: JobFile) -> Iterator[Problem]:
@@ -190,8 +203,20 @@ def _output_problems(document: Document, file: JobFile) -> Iterator[Problem]:
         return
     at: Trail = ("output", "path")
     name = Path(output.path).name
+    try:
+        place = place_from(document.place(at).folder, output.path)
+    except ValueError as error:
+        yield document.problem(at, f"output.path {error}")
+        return
+    if isinstance(place, Address) and place.is_web:
+        yield document.problem(
+            at, "output.path is an address that nothing can be written to", "Say s3:// or gs://."
+        )
+        return
     chosen = output.format or destination_format(output.path)
-    if chosen is None:
+    if isinstance(place, Address) and chosen == "duckdb":
+        yield document.problem(at, "a DuckDB database can only be written to on this machine")
+    elif chosen is None:
         message = f"the name {quoted(name)} does not tell a format"
         yield document.problem(
             at, message, "Let it end in .csv, .parquet, .jsonl or .duckdb, or say output.format."
@@ -251,15 +276,42 @@ def _task_problems(document: Document, file: JobFile, told: Task, task: Task) ->
 def _clashes(document: Document, job: Job) -> Iterator[Problem]:
     """Files that would be written over each other."""
     ledger = job.ledger.resolve()
-    source = job.source.path.resolve() if job.source.path is not None else None
+    source = _resolved(job.source.path)
     if job.output is not None:
-        output = job.output.path.resolve()
-        if output == source:
-            yield document.problem(("output",), "the output would be written over the source")
+        output = _resolved(job.output.path)
+        if output == source or (job.source.path is not None and _is_among(output, job.source)):
+            message = "the output would be written over the source"
+            if output != source:
+                message = "the output would be among the source's files, and read as one by the next run"
+            yield document.problem(("output",), message)
         if output == ledger:
             yield document.problem(("output",), "the output would be written over the ledger")
     if ledger == source:
         yield document.problem(("ledger",), "the ledger would be written over the source")
+
+
+def _resolved(place: Place | None) -> Place | None:
+    return place.resolve() if isinstance(place, Path) else place
+
+
+def _is_among(output: Place | None, source: Source) -> bool:
+    """Whether an output would be one of the files of a folder, a glob or a prefix."""
+    if isinstance(output, Path) and isinstance(source.path, Path):
+        if source.path.is_dir():
+            root, pattern = source.path, [ANY_DEPTH]
+        else:
+            root = Path(fixed_part(source.path))
+            pattern = [*source.path.relative_to(root).parts]
+        folder = root.resolve()
+        if not output.is_relative_to(folder):
+            return False
+        name = output.relative_to(folder)
+    elif isinstance(output, Address) and isinstance(source.path, Address) and not source.path.is_web:
+        return output.scheme == source.path.scheme and source.path.means(output.key)
+    else:
+        return False
+    same = (source.format or source_format(output.name)) == source_format(output.name)
+    return same and is_meant(name.parts, pattern)
 
 
 def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> Job:
@@ -309,7 +361,7 @@ def _source(document: Document, file: JobFile) -> Source:
     source = source_of(file)
     if source.path is None:
         return Source(query=source.query, key=source.key, quote=source.quote, encoding=source.encoding)
-    path = path_from(document.place(("source", "path")).folder, source.path)
+    path = place_from(document.place(("source", "path")).folder, source.path)
     return Source(
         path=path,
         format=source.format or source_format(path.name),
@@ -317,6 +369,20 @@ def _source(document: Document, file: JobFile) -> Source:
         delimiter=source.delimiter or source_delimiter(path.name),
         quote=source.quote,
         encoding=source.encoding,
+        file_column=source.file_column,
+        empty=source.empty,
+        storage=_storage(source.storage),
+    )
+
+
+def _storage(told: StorageFile) -> Storage:
+    return Storage(
+        endpoint_url=told.endpoint_url,
+        region=told.region,
+        profile=told.profile,
+        project=told.project,
+        access=told.access,
+        requester_pays=told.requester_pays,
     )
 
 
@@ -324,10 +390,15 @@ def _destination(document: Document, file: JobFile, *, name: str) -> Destination
     output = output_of(file)
     if output is None:
         return None
-    path = path_from(document.place(("output", "path")).folder, output.path)
+    path = place_from(document.place(("output", "path")).folder, output.path)
     chosen = output.format or destination_format(path.name)
     assert chosen is not None  # noqa: S101  # or there was a problem
-    return Destination(path=path, format=chosen, table=(output.table or name) if chosen == "duckdb" else None)
+    return Destination(
+        path=path,
+        format=chosen,
+        table=(output.table or name) if chosen == "duckdb" else None,
+        storage=_storage(output.storage),
+    )
 
 
 def _webhook(file: JobFile) -> Webhook | None:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from tasks_lib.domain.place import Address, Place, is_address
+
 
 def path_from(folder: Path, written: str) -> Path:
     """The file that a path written in a file of `folder` means; `~` is the user's home.
@@ -12,6 +14,15 @@ def path_from(folder: Path, written: str) -> Path:
     joined = folder / Path(written).expanduser()
     plain = Path(os.path.normpath(joined))
     return plain if plain.resolve() == joined.resolve() else joined
+
+
+def place_from(folder: Path, written: str) -> Place:
+    """The file, folder or glob that a path written in a file of `folder` means, or the address that it is.
+
+    Raises:
+        ValueError: it looks like an address and is none.
+    """
+    return Address.parse(written) if is_address(written) else path_from(folder, written)
 
 
 def shown(path: Path) -> str:

@@ -11,6 +11,7 @@ from tasks_lib.domain.inputs import FileSources
 from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.output import Output
 from tasks_lib.domain.overrides import RowOverrides
+from tasks_lib.domain.place import Place, Storage
 from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.stored_answers import StoredAnswers
 from tasks_lib.domain.task import Revision, Task
@@ -41,15 +42,21 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the rows come from: a file, or a query that DuckDB answers; one of the two."""
+    """Where the rows come from: files, or a query that DuckDB answers; one of the two.
 
-    path: Path | None = None
+    Files are one file, all of a folder, or those that a glob means; here or at an address.
+    """
+
+    path: Place | None = None
     query: str | None = None
     format: str | None = None  # csv, parquet or jsonl; None: by the path's suffix
     key: str | None = None  # the column that names a row; None: the row's content does
     delimiter: str | None = None  # of a CSV; None: found once and confirmed by a strict reading
     quote: str = '"'
     encoding: str = "utf-8"
+    file_column: str | None = None  # a further column, with the name of each row's file; None: there is none
+    empty: str = "allowed"  # a folder or glob that means no file: nothing is to do; or `refused`
+    storage: Storage = field(default_factory=Storage)  # how an address is reached
 
     def __str__(self) -> str:
         return str(self.path) if self.path is not None else "the query"
@@ -59,9 +66,10 @@ class Source:
 class Destination:
     """Where the enriched rows go: a file, or a table of a DuckDB database."""
 
-    path: Path
+    path: Place
     format: str  # csv, parquet, jsonl or duckdb
     table: str | None = None  # of a DuckDB database
+    storage: Storage = field(default_factory=Storage)  # how an address is reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,6 +129,8 @@ async def run_batch(
                 stored=setup.job.stored_answers,
                 take_up=asks_hosted_tasks(setup),
             )
+            if rows == 0:
+                batch.tally.warnings.append(f"{source.description}: there is no row in it (yet)")
             async with reachable(
                 batch.steering,
                 ledger=ledger,

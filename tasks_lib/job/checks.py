@@ -49,6 +49,8 @@ def check_source(setup: Setup, source: OpenSource, *, limit: int | None) -> int:
     Raises:
         Mistake: a column is missing, a row does not fit, a key occurs twice, a label is too long.
     """
+    if source.is_empty:
+        return 0
     setup.check_columns(source.columns)
     job = setup.job
     for column in columns_of(job):

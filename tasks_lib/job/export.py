@@ -37,6 +37,8 @@ def export_rows(setup: Setup, *, destination: Destination | None = None, limit: 
     check_output(destination)
     with open_source(job.source, folder=setup.folder) as source:
         check_source(setup, source, limit=limit)
+        if source.is_empty:
+            raise Mistake(f"{source.description}: means no file, so there is nothing to write")
         with open_to_read(job.ledger) as ledger:
             return write_enriched(job, source=source, ledger=ledger, destination=destination, limit=limit)
 
@@ -44,13 +46,18 @@ def export_rows(setup: Setup, *, destination: Destination | None = None, limit: 
 def bring_up_to_date(
     job: Job, *, source: OpenSource, ledger: Ledger, destination: Destination, limit: int | None
 ) -> int:
-    """Write the enriched rows, unless they stand there already; gives their number."""
-    before = stamp_of(job, destination=destination, limit=limit)
+    """Write the enriched rows, unless they stand there already; gives their number.
+
+    Where there is no file to read, and so no column to write, what was there before stays.
+    """
+    if source.is_empty:
+        return 0
+    before = stamp_of(job, source=source, destination=destination, limit=limit)
     rows = ledger.rows_of_output(destination.path, stamp=before) if before is not None else None
     if rows is not None:
         return rows
     rows = write_enriched(job, source=source, ledger=ledger, destination=destination, limit=limit)
-    after = stamp_of(job, destination=destination, limit=limit)
+    after = stamp_of(job, source=source, destination=destination, limit=limit)
     if after is not None:
         ledger.note_output(destination.path, stamp=after, rows=rows)
     return rows

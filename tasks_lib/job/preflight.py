@@ -150,6 +150,7 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
             estimated_input_cost=_input_cost(plans, prices, runs=seen.to_run),
             hosted_runs=hosted.runs,
             warnings=(
+                *([f"{source.description}: there is no row in it (yet)"] if rows == 0 else []),
                 *misnamed_revisions(job, source, limit=options.limit),
                 *untold(setup),
                 *doubts(setup),

@@ -5,30 +5,34 @@ from pathlib import Path
 from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.fingerprint import JsonValue, content_hash
 from tasks_lib.domain.job import Destination, Job
+from tasks_lib.rows import OpenSource
 
 
-def stamp_of(job: Job, *, destination: Destination, limit: int | None) -> str | None:
+def stamp_of(job: Job, *, source: OpenSource, destination: Destination, limit: int | None) -> str | None:
     """What names all that an output depends on but the ledger's runs, the file as it lies there included.
 
     32 hexadecimal digits; None where files cannot tell: a query's rows, a table in a database, a file that is
     not there. A file is taken for unchanged by its length, its place on the disk and its times of change.
     """
-    if job.source.path is None or destination.format == "duckdb":
+    if source.version is None or destination.format == "duckdb":
         return None
-    source, output = _state(job.source.path), _state(destination.path)
-    if source is None or output is None:
+    output = _state(destination.path)
+    if output is None:
         return None
     task, rows = job.task, job.source
     revisions: list[JsonValue] = [f"{one.fingerprint} {one.weight} {one.tag}" for one in task.revisions]
     return content_hash(
         {
             "definition": dict(job.definition),
-            "source": [str(rows.path), rows.format, rows.key, rows.delimiter, rows.quote, rows.encoding],
+            "source": [
+                *(str(rows.path), rows.format, rows.key, rows.delimiter, rows.quote, rows.encoding),
+                rows.file_column,
+            ],
             "inputs": dict(job.inputs),
             "revisions": revisions,
             "chosen": [job.seed, limit, _assignment(job.assignment)],
             "output": [task.output.modality.value, task.output.schema, destination.format],
-            "files": [source, output],
+            "files": [source.version, output],
         }
     )
 

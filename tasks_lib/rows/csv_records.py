@@ -21,24 +21,33 @@ _LONGEST_RECORD = 1 << 30  # bytes; the reader's blocks must hold a record and a
 class CsvRecords:
     """An open CSV file."""
 
-    def __init__(self, path: Path, *, dialect: CsvDialect, header: CsvHeader, unchanged: Unchanged) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        dialect: CsvDialect,
+        header: CsvHeader,
+        unchanged: Unchanged,
+        structure: CsvStructure | None = None,
+    ) -> None:
+        """A file of which so much is known; with its structure it needs no proof."""
         self.dialect = dialect
+        self.header = header
         self.description = str(path)
         self.schema = pa.schema([pa.field(name, pa.string()) for name in header.names])
         self._path = path
-        self._header = header
         self._unchanged = unchanged
-        self._structure: CsvStructure | None = None
+        self._structure = structure
 
     @classmethod
-    def open(cls, source: Source, path: Path) -> "CsvRecords":
-        """The file, once its dialect and header are known.
+    def open(cls, source: Source, path: Path, *, unchanged: Unchanged | None = None) -> "CsvRecords":
+        """The file, once its dialect and header are known; `unchanged` since now, unless it says since when.
 
         Raises:
             SourceError: they cannot be.
         """
         try:
-            unchanged = Unchanged(path)
+            unchanged = unchanged or Unchanged(path)
         except OSError as error:
             raise SourceError(cannot_read(path, error)) from error
         dialect, header = read_dialect(source, path)
@@ -46,11 +55,11 @@ class CsvRecords:
 
     def prove(self, *, limit: int | None) -> int:  # noqa: ARG002  any fault is worth telling
         """The number of rows, after the structural pass over the whole file."""
-        return self._proven().rows
+        return self.structure.rows
 
     def chunks(self, *, size: int, columns: Sequence[str] | None) -> Iterator[ArrowChunk]:
         """The rows; see `Records.chunks`."""
-        structure = self._proven()
+        structure = self.structure
         self._unchanged.prove()
         read = 0
         for chunk in arrow_chunks(self._batches(structure, columns), size=size):
@@ -63,13 +72,19 @@ class CsvRecords:
     def places(self, numbers: Iterable[int]) -> Mapping[int, str]:
         """The lines on which these rows begin."""
         lines = lines_of_rows(
-            self._path, self._blocks(), dialect=self.dialect, header=self._header, rows=numbers
+            self._path, self._blocks(), dialect=self.dialect, header=self.header, rows=numbers
         )
         return {number: f"line {line:,}" for number, line in lines.items()}
 
-    def _proven(self) -> CsvStructure:
+    @property
+    def structure(self) -> CsvStructure:
+        """What the structural pass has found, or finds now.
+
+        Raises:
+            SourceError: the file does not keep to its dialect.
+        """
         if self._structure is None:
-            found = checked_structure(self._path, self._blocks(), dialect=self.dialect, header=self._header)
+            found = checked_structure(self._path, self._blocks(), dialect=self.dialect, header=self.header)
             if found.longest > _LONGEST_RECORD:
                 raise SourceError(f"{self._path}: a row is {found.longest:,} bytes long; is a quote missing?")
             self._unchanged.prove()
@@ -82,7 +97,7 @@ class CsvRecords:
     def _batches(self, structure: CsvStructure, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         if structure.rows == 0:
             return
-        names = list(self._header.names)
+        names = list(self.header.names)
         reading = csv.ReadOptions(
             column_names=names,
             block_size=max(BLOCK, structure.longest + 2),
@@ -105,7 +120,7 @@ class CsvRecords:
         )
         try:
             with open_utf8(self._path, encoding=self.dialect.encoding) as stream:
-                _skip(stream, self._header.size)
+                _skip(stream, self.header.size)
                 with closing(csv.open_csv(cast("IO[bytes]", stream), reading, parsing, converting)) as reader:
                     yield from reader
         except (OSError, UnicodeError, pa.ArrowException) as error:

@@ -1,7 +1,7 @@
 """JSONL files: an object a line; the columns are all the fields that occur, in order of appearance."""
 
 import codecs
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -22,8 +22,17 @@ _GROUP = 4_096  # rows whose types are found together
 class JsonlRecords:
     """An open JSONL file."""
 
-    def __init__(self, path: Path, *, encoding: str) -> None:
-        """Read it once, to know its columns and their types.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        encoding: str,
+        unchanged: Unchanged | None = None,
+        known: tuple[int, pa.Schema] | None = None,
+    ) -> None:
+        """Read it once, to know its columns and their types, unless rows and schema are `known`.
+
+        The file is `unchanged` since now, unless that says since when.
 
         Raises:
             SourceError: it is missing, or a line is not an object.
@@ -32,13 +41,15 @@ class JsonlRecords:
         self._path = path
         self._encoding = encoding
         try:
-            self._unchanged = Unchanged(path)
+            self._unchanged = unchanged or Unchanged(path)
         except OSError as error:
             raise SourceError(cannot_read(path, error)) from error
-        self._rows, types, doubtful = self._found_types()
-        if doubtful:
-            types |= dict.fromkeys(self._not_held({name: types[name] for name in doubtful}), JSON)
-        self.schema = pa.schema(list(types.items()))
+        self.found = Found({}, set()) if known is not None else Found.of(self._groups(_GROUP))
+        if known is not None:
+            self._rows, self.schema = known
+            return
+        self._rows = self.found.rows
+        self.schema = self.found.schema(self.not_held)
 
     def prove(self, *, limit: int | None) -> int:  # noqa: ARG002  it was read whole when it was opened
         """The number of rows."""
@@ -101,26 +112,7 @@ class JsonlRecords:
         while group := list(islice(objects, size)):
             yield group
 
-    def _found_types(self) -> tuple[int, dict[str, pa.DataType], list[str]]:
-        """The number of rows, the type of each column, and the columns in which integers became floats."""
-        rows = 0
-        types: dict[str, pa.DataType] = {}
-        doubtful: dict[str, None] = {}
-        for group in self._groups(_GROUP):
-            rows += len(group)
-            for found in group:
-                if found.keys() != types.keys():
-                    types.update({name: pa.null() for name in found if name not in types})
-            for name, before in types.items():
-                if before == JSON:
-                    continue
-                here = type_of([found.get(name) for found in group])
-                types[name] = common(before, here)
-                if before != here and not pa.types.is_null(before) and not pa.types.is_null(here):
-                    doubtful[name] = None
-        return rows, {name: settled(of) for name, of in types.items()}, list(doubtful)
-
-    def _not_held(self, types: Mapping[str, pa.DataType]) -> set[str]:
+    def not_held(self, types: Mapping[str, pa.DataType]) -> set[str]:
         """The columns with a value that is not exactly of their type, such as 2^53 + 1 among floats."""
         return {
             name
@@ -128,6 +120,50 @@ class JsonlRecords:
             for name, of in types.items()
             if of != JSON and not holds(of, [found.get(name) for found in group])
         }
+
+
+@dataclass(slots=True)
+class Found:
+    """The types that columns of JSON have so far."""
+
+    types: dict[str, pa.DataType]  # null where there were only NULLs
+    doubtful: set[str]  # columns in which integers became floats
+    rows: int = 0
+
+    @classmethod
+    def of(cls, groups: Iterable[Sequence[_Object]]) -> "Found":
+        """What all these rows have."""
+        found = cls({}, set())
+        for group in groups:
+            found.rows += len(group)
+            here: dict[str, None] = {}
+            for one in group:
+                if one.keys() != found.types.keys():
+                    here.update(dict.fromkeys(one))
+            found.add(
+                {
+                    name: type_of([one.get(name) for one in group])
+                    for name in dict.fromkeys((*found.types, *here))
+                    if found.types.get(name) != JSON
+                }
+            )
+        return found
+
+    def add(self, types: Mapping[str, pa.DataType]) -> None:
+        """Take in the types of further rows."""
+        for name, here in types.items():
+            before = self.types.get(name, pa.null())
+            self.types[name] = common(before, here)
+            if before != here and not pa.types.is_null(before) and not pa.types.is_null(here):
+                self.doubtful.add(name)
+
+    def schema(self, not_held: Callable[[Mapping[str, pa.DataType]], set[str]]) -> pa.Schema:
+        """The columns in types that a file can hold; `not_held` looks for values that one does not hold."""
+        types = {name: settled(of) for name, of in self.types.items()}
+        doubtful = {name: types[name] for name in types if name in self.doubtful}
+        if doubtful:
+            types |= dict.fromkeys(not_held(doubtful), JSON)
+        return pa.schema(list(types.items()))
 
 
 @dataclass(frozen=True, slots=True)

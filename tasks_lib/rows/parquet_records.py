@@ -26,8 +26,8 @@ _PAGES = 1 << 20  # bytes read at a time of each column, so that a row group is 
 class ParquetRecords:
     """An open Parquet file."""
 
-    def __init__(self, path: Path) -> None:
-        """Read its footer.
+    def __init__(self, path: Path, *, unchanged: Unchanged | None = None) -> None:
+        """Read its footer; the file is `unchanged` since now, unless that says since when.
 
         Raises:
             SourceError: the file is missing, cut short or not Parquet.
@@ -35,7 +35,7 @@ class ParquetRecords:
         self.description = str(path)
         self._path = path
         try:
-            self._unchanged = Unchanged(path)
+            self._unchanged = unchanged or Unchanged(path)
             with closing(self._open()) as file:
                 self.schema = bare(file.schema_arrow)
                 self._rows = file.metadata.num_rows

@@ -166,11 +166,12 @@ def prove_valid(values: pa.RecordBatch | pa.Table, *, where: str) -> None:
 
 
 class Unchanged:
-    """A file as it was when it was opened."""
+    """A file as it was when it was opened, or listed before that."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, since: tuple[int, int] | None = None) -> None:
+        """Remember what it is like now, or what it was like: bytes, and nanoseconds of its last change."""
         self._path = path
-        self._stamp = self._now
+        self._stamp = since or self._now
 
     @property
     def _now(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self, cast
@@ -20,7 +21,10 @@ from tasks_lib.rows.csv_dialect import CsvDialect
 from tasks_lib.rows.csv_records import CsvRecords
 from tasks_lib.rows.errors import SHOWN, SourceError, listed, no_such_column
 from tasks_lib.rows.files import file_values, is_file, told_of
+from tasks_lib.rows.files_of_source import files_of_source, means_one_file
 from tasks_lib.rows.jsonl_records import JsonlRecords
+from tasks_lib.rows.many_records import ManyRecords, NoRecords
+from tasks_lib.rows.names import format_of
 from tasks_lib.rows.parquet_records import ParquetRecords
 from tasks_lib.rows.records import Chunk, Records, refuse_alike
 from tasks_lib.rows.scratch import open_scratch
@@ -28,12 +32,6 @@ from tasks_lib.rows.seen import Duplicates, Repeats, Seen
 from tasks_lib.rows.table_records import QueryRecords, Table, TableRecords
 from tasks_lib.rows.values import Array, is_binary, text_of
 
-_FORMATS = {
-    ".csv": "csv", ".tsv": "csv",
-    ".parquet": "parquet", ".pq": "parquet",
-    ".jsonl": "jsonl", ".ndjson": "jsonl",
-}  # fmt: skip
-_COMPRESSIONS = {".gz", ".bz2", ".zst", ".lz4"}
 _AT_ONCE = 8_192  # rows of a chunk in a check
 _QUERY_MEMORY = "1GB"
 _HASHES_MEMORY = "96MB"  # beyond that it sorts on disk; 6 million rows take 10 s
@@ -56,7 +54,13 @@ def open_source(source: Source, *, folder: Path | None = None) -> "OpenSource":
     with ExitStack() as resources:
         records = _records(source, folder, resources)
         refuse_alike(records.description, records.schema.names)
-        return OpenSource(records, key=source.key, resources=resources.pop_all())
+        return OpenSource(
+            records,
+            key=source.key,
+            resources=resources.pop_all(),
+            version=_version(source, records),
+            may_be_empty=source.empty == "allowed",
+        )
 
 
 def open_table(table: Table, *, key: str | None) -> "OpenSource":
@@ -76,33 +80,50 @@ def _records(source: Source, folder: Path | None, resources: ExitStack) -> Recor
         return QueryRecords(connection, source.query, folder=folder)
     if source.path is None:
         raise SourceError("the source has neither a path nor a query")
+    if not means_one_file(source):
+        return files_of_source(source, resources)
     path = source.path
-    match source.format or _format_of(path):
+    assert isinstance(path, Path)  # noqa: S101  or it was not meant as one file
+    match source.format or format_of(path.name):
         case "csv":
             return CsvRecords.open(source, path)
         case "parquet":
             return ParquetRecords(path)
         case "jsonl":
             return JsonlRecords(path, encoding=source.encoding)
+        case None:
+            raise SourceError(
+                f"{path}: its suffix does not tell the format; set source.format: csv, parquet or jsonl"
+            )
         case other:
             raise SourceError(f"source.format: {other!r} is none of csv, parquet, jsonl")
 
 
-def _format_of(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in _COMPRESSIONS]
-    found = _FORMATS.get(suffixes[-1]) if suffixes else None
-    if found is None:
-        raise SourceError(
-            f"{path}: its suffix does not tell the format; set source.format: csv, parquet or jsonl"
-        )
-    return found
+def _version(source: Source, records: Records) -> str | None:
+    if isinstance(records, ManyRecords):
+        return records.version
+    if not isinstance(source.path, Path) or isinstance(records, NoRecords):
+        return None
+    found = source.path.stat()
+    told = source.path.absolute(), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    return sha256(repr([str(part) for part in told]).encode()).hexdigest()
 
 
 class OpenSource:
     """A source whose columns are known."""
 
-    def __init__(self, records: Records, *, key: str | None, resources: ExitStack) -> None:
+    def __init__(
+        self,
+        records: Records,
+        *,
+        key: str | None,
+        resources: ExitStack,
+        version: str | None = None,
+        may_be_empty: bool = False,
+    ) -> None:
         """Take over the resources."""
+        self._version = version
+        self._may_be_empty = may_be_empty and isinstance(records, ManyRecords | NoRecords)
         self._records = records
         self._key = key
         self._resources = resources
@@ -127,8 +148,18 @@ class OpenSource:
 
     @property
     def dialect(self) -> CsvDialect | None:
-        """What was found of a CSV file; None for anything else."""
-        return self._records.dialect if isinstance(self._records, CsvRecords) else None
+        """What was found of CSV files, if it is the same for all; None for anything else."""
+        return self._records.dialect if isinstance(self._records, CsvRecords | ManyRecords) else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is a folder, a glob or a prefix that nothing is in (yet): no rows, and unknown columns."""
+        return isinstance(self._records, NoRecords)
+
+    @property
+    def version(self) -> str | None:
+        """What names its files as they were when it was opened; None for a query or a table."""
+        return self._version
 
     def __enter__(self) -> Self:
         return self
@@ -155,6 +186,8 @@ class OpenSource:
         for name in files:
             self._check_column(name, may_be_file=True)
         found = self._records.prove(limit=limit)
+        if found == 0 and self._may_be_empty:
+            return Checked(rows=0, source_rows=0)
         if found == 0:
             raise SourceError(f"{self.description}: there are no rows")
         if self._key is None:
@@ -292,6 +325,8 @@ class OpenSource:
         return present
 
     def _check_column(self, name: str, *, may_be_file: bool = False) -> None:
+        if self.is_empty:
+            return  # which nobody can know
         if name not in self.columns:
             raise SourceError(f"{self.description}: {no_such_column(name, self.columns)}")
         if name in self._binary and not (may_be_file and name in self._files):

@@ -291,15 +291,11 @@ def test_no_rows(tmp_path):
 
 
 def test_files_that_are_none(tmp_path):
-    """A file that is missing, a folder or of no known format is told."""
+    """A file that is missing or of no known format is told."""
     for suffix in ("csv", "parquet", "jsonl"):
         missing = tmp_path / f"missing.{suffix}"
         with pytest.raises(SourceError, match="there is no such file"):
             open_source(Source(path=missing))
-        folder = tmp_path / f"folder.{suffix}"
-        folder.mkdir()
-        with pytest.raises(SourceError, match="is a folder"):
-            open_source(Source(path=folder))
     with pytest.raises(SourceError, match=r"set source\.format: csv, parquet or jsonl"):
         open_source(Source(path=tmp_path / "rows.txt"))
     with pytest.raises(SourceError, match="'excel' is none of csv, parquet, jsonl"):
