@@ -5,7 +5,7 @@ An artifact that cannot be written is a line in the run's log and nothing more.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -18,6 +18,7 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
+from flows.costs import BatchTables, Table
 from flows.pages import shown
 from flows.server import own_server_has_ended
 from flows.words import dollars, told
@@ -26,23 +27,27 @@ from tasks_lib.job.tally import Summary, Tally
 EVERY: Final = 5.0  # seconds between two looks at the tally
 _PATIENCE: Final = 10.0  # seconds for one artifact
 
-Table = Sequence[Mapping[str, object]]
 _Made = TypeVar("_Made")
 
 
 @asynccontextmanager
-async def progress_shown(job: str, tally: Tally, *, every: float = EVERY) -> AsyncIterator[None]:
-    """A progress artifact that follows the tally while the body runs, and is right at its end."""
+async def progress_shown(
+    job: str, tally: Tally, *, look: Callable[[], None], every: float = EVERY
+) -> AsyncIterator[None]:
+    """A progress artifact that follows the tally while the body runs, and is right at its end.
+
+    `look` is called beside it, as often.
+    """
     artifact = await _unless_it_fails(
         lambda: acreate_progress_artifact(
             0.0, key=key_of(job, "progress"), description=f"Job {job} has begun"
         )
     )
-    if artifact is None:
-        yield
-        return
 
     async def show() -> None:
+        look()
+        if artifact is None:
+            return
         await _unless_it_fails(
             lambda: aupdate_progress_artifact(artifact, _percent(tally), description=_line(tally))
         )
@@ -62,8 +67,11 @@ async def progress_shown(job: str, tally: Tally, *, every: float = EVERY) -> Asy
             await show()
 
 
-async def show_end(summary: Summary, *, costs: Table) -> None:
-    """The closing artifacts of a batch: its counts, which add up, and what it cost by reporting group."""
+async def show_end(summary: Summary, *, tables: BatchTables) -> None:
+    """The closing artifacts of a batch.
+
+    Its counts, which add up; which rows were new or changed; what it cost by reporting group and by revision.
+    """
     ended = await show_table(
         counts_of(summary),
         key=key_of(summary.job, "rows"),
@@ -73,12 +81,16 @@ async def show_end(summary: Summary, *, costs: Table) -> None:
         return
     await _unless_it_fails(
         lambda: acreate_markdown_artifact(
-            markdown_of(summary), key=key_of(summary.job, "summary"), description=told(summary)
+            markdown_of(summary, tables.grown), key=key_of(summary.job, "summary"), description=told(summary)
         )
     )
-    if costs:
-        title = f"Cost by reporting group of {summary.job}"
-        await show_table(costs, key=key_of(summary.job, "costs"), description=title)
+    for name, table, title in (
+        ("grown", tables.grown, "Which rows were asked, and for what"),
+        ("costs", tables.groups, "Cost by reporting group"),
+        ("revisions", tables.revisions, "What each revision got, and what came of it"),
+    ):
+        if table:
+            await show_table(table, key=key_of(summary.job, name), description=f"{title}: {summary.job}")
 
 
 async def show_table(table: Table, *, key: str, description: str) -> bool:
@@ -99,12 +111,13 @@ def counts_of(summary: Summary) -> Table:
     ]
 
 
-def markdown_of(summary: Summary) -> str:
+def markdown_of(summary: Summary, grown: Table = ()) -> str:
     """A batch in a few lines, with where to look further."""
     unknown = summary.calls_of_unknown_cost
     lines = [
         f"# {_escaped(summary.job)}: {_escaped(told(summary))}",
         "",
+        f"- asked: {asked_of(grown)}; {summary.skipped:,} left as they were",
         f"- calls: {summary.calls:,}, in {summary.seconds:,.1f} s",
         f"- tokens: {summary.input_tokens:,} in, {summary.output_tokens:,} out",
         f"- cost: {dollars(summary.cost)}"
@@ -115,7 +128,14 @@ def markdown_of(summary: Summary) -> str:
     ]
     if summary.output is not None:
         lines.append(f"- output: `{summary.output}`")
+    others = [key_of(summary.job, name) for name in ("rows", "grown", "costs", "revisions", "progress")]
+    lines.append(f"- artifacts of this run: {', '.join(f'`{key}`' for key in others)}")
     return "\n".join(lines) + "\n"
+
+
+def asked_of(grown: Table) -> str:
+    """Which rows a batch asked, in words: `3 new, 1 changed`."""
+    return ", ".join(f"{row['count']:,} {row['rows']}" for row in grown if row["count"]) or "nothing"
 
 
 def key_of(*parts: str) -> str:

@@ -6,6 +6,7 @@ waits without holding anything up, and ends with what its rows came to.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from typing import Final
 
@@ -45,14 +46,21 @@ async def enrich_chunk(number: int, first_row: int, last_row: int) -> State[dict
 class ChunkRuns:
     """Watches the chunks of a batch, and keeps a Prefect task run for each or for several."""
 
-    def __init__(self, *, tally: Tally, chunk_rows: int) -> None:
-        """Watch the batch of a tally; made within a flow, to whose run the task runs belong."""
+    def __init__(self, *, tally: Tally, chunk_rows: int, begun: Callable[[], None]) -> None:
+        """Watch the batch of a tally; made within a flow, to whose run the task runs belong.
+
+        `begun` is called once, before the batch's first call.
+        """
+        self._begun: Callable[[], None] | None = begun
         self._spans = Spans(self._begin, tally=tally, chunk_rows=chunk_rows)
         self._flow = copy_context()
         self._runs: list[asyncio.Task[State[dict[str, int]]]] = []
 
     async def started(self, chunk: Chunk) -> None:
         """The rows of a chunk are about to be asked."""
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            begun()
         await self._spans.started(chunk)
 
     async def ended(self, chunk: Chunk, *, completed: int, failed: int) -> None:

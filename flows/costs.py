@@ -1,6 +1,7 @@
-"""What a batch has cost, from its ledger."""
+"""What a batch has asked and what that has cost, from its ledger."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,23 +15,41 @@ from tasks_lib.ledger import open_ledger
 
 MOST_SHOWN: Final = 500  # rows of an artifact; the ledger has them all
 
-_QUESTION: Final = Path(__file__).with_name("costs_of_batch.sql")
+_FOLDER: Final = Path(__file__).parent
+
+Table = Sequence[Mapping[str, object]]
 
 
-async def costs_of(summary: Summary) -> Sequence[Mapping[str, object]]:
-    """A record for each reporting group of a batch, the dearest first; none if the ledger cannot be read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchTables:
+    """The closing tables of a batch; empty where there is nothing to tell or the ledger cannot be read."""
+
+    grown: Table = ()  # rows by why they were asked: new, changed, under another revision, again
+    groups: Table = ()  # by reporting group, the dearest first
+    revisions: Table = ()  # by revision: shares, runs, cost
+
+
+async def tables_of(summary: Summary) -> BatchTables:
+    """The closing tables of a batch."""
     if summary.batch_id is None:
-        return []
+        return BatchTables()
     try:
         return await to_thread.run_sync(_asked, summary.ledger, summary.batch_id)
     except (Mistake, duckdb.Error) as trouble:  # such as another batch that has taken the ledger already
-        get_run_logger().warning("The costs are not shown: %s", trouble)
-        return []
+        get_run_logger().warning("The closing tables are not shown: %s", trouble)
+        return BatchTables()
 
 
-def _asked(ledger: Path, batch_id: str) -> list[dict[str, Any]]:
+def _asked(ledger: Path, batch_id: str) -> BatchTables:
     with open_ledger(ledger, read_only=True) as opened:
-        answer = opened.cursor().execute(
-            _QUESTION.read_text(encoding="utf-8"), {"batch_id": batch_id, "most": MOST_SHOWN}
+        cursor = opened.cursor()
+
+        def answer(question: str, **more: object) -> list[dict[str, Any]]:
+            text = (_FOLDER / f"{question}.sql").read_text(encoding="utf-8")
+            return cursor.execute(text, {"batch_id": batch_id, **more}).to_arrow_table().to_pylist()
+
+        return BatchTables(
+            grown=answer("grown_in_batch"),
+            groups=answer("costs_of_batch", most=MOST_SHOWN),
+            revisions=answer("revisions_of_batch", most=MOST_SHOWN),
         )
-        return answer.to_arrow_table().to_pylist()

@@ -7,24 +7,32 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from prefect import State, flow
+import orjson
+from prefect import State, flow, get_run_logger
 from prefect.exceptions import PrefectSignal
 from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.settings import temporary_settings
 
-from flows.artifacts import show_end
-from flows.costs import costs_of
+from flows.artifacts import asked_of, show_end
+from flows.blocks import naming_both_places, with_blocks
+from flows.costs import tables_of
+from flows.events import tell_ended, tell_failed
 from flows.handed import HANDED, Handed
+from flows.history import history_of
+from flows.money import money_given, suspend_for_money
+from flows.report import DEFAULT_REPORTS, write_reports
 from flows.server import client_settings, own_server_has_ended, reach_api
 from flows.settings import says_how_to_log
-from flows.states import state_of, state_of_mistake
-from flows.within import carry_out, flow_run, tell_cancelled
+from flows.states import crashed_too_often, skipped, state_of, state_of_mistake
+from flows.turns import OneWaits
+from flows.within import Carried, Turn, carry_out, flow_run, tell_cancelled
+from flows.words import told
 from tasks_lib.configs import Environment
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.engine.stop import Stop
-from tasks_lib.job.setup import load_setup
+from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Outcome, Summary, Tally
 
@@ -44,6 +52,11 @@ async def enrich(
     force: bool = False,
     retry_failed: bool = False,
     retry_poisoned: bool = False,
+    wait_for_ledger: int = 0,
+    on_money_limit: Literal["stop", "ask"] = "stop",
+    answer_within: int = 604_800,
+    crash_retries: int = 0,
+    report_folder: str | None = None,
 ) -> State[dict[str, object]]:
     """Run a job: every row of its source that was not answered yet.
 
@@ -59,23 +72,46 @@ async def enrich(
         force: Ask again what was answered before.
         retry_failed: Ask only the rows that failed before.
         retry_poisoned: Ask rows again, too, that were set aside for killing the process.
+        wait_for_ledger: Seconds to wait while another run has the ledger.
+        on_money_limit: What follows when limits.max_cost is spent: stop, or suspend the flow run and ask in
+            Prefect for more. A flow run without a deployment stops.
+        answer_within: Seconds that it stays suspended.
+        crash_retries: How often a flow run goes on that an automation runs again since it had crashed.
+        report_folder: Where to write a page and CSV files about the ledger when the batch is over.
 
     Returns:
         The flow run's end state, which tells how the batch ended; see `flows.states`.
     """
     handed = HANDED.get() or Handed()
     handed.begun = True
-    handed.flow_run = flow_run().name
+    run = flow_run()
+    handed.flow_run = run.name
     named = {"input": input, "output": output, "ledger": ledger, "reporting_group": reporting_group}
     given = {name: value for name, value in named.items() if value is not None}
+    options = Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned)
+    setup: Setup | None = None
     try:
-        setup = load_setup(
-            Path(job), overrides={**(overrides or {}), **given}, environment=Environment.from_os()
+        history = await history_of(run)
+        if history.crashes > crash_retries:
+            return crashed_too_often(history.crashes)
+        setup, missing = await _setup_of(Path(job), overrides={**(overrides or {}), **given})
+        turn = Turn(
+            run=history.runs,
+            waits=wait_for_ledger,
+            same=_same(job, overrides=overrides, given=given, options=options),
+            given=await money_given(turns=history.suspensions, flow_run_id=run.id),
         )
-        options = Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned)
-        handed.summary = summary = await carry_out(setup, options=options, handed=handed)
+        try:
+            carried = await carry_out(setup, options=options, handed=handed, turn=turn)
+        except Mistake as mistake:
+            raise naming_both_places(mistake, missing) from mistake
+    except OneWaits:
+        return skipped()
     except Mistake as mistake:
         handed.error = mistake
+        tell_failed(
+            setup.job if setup is not None else None, flow_run_id=str(run.id), batch_id=handed.tally.batch_id
+        )
         return state_of_mistake(mistake, handed.tally)
     except Exception as error:
         handed.error = error
@@ -84,10 +120,47 @@ async def enrich(
         handed.cancelled = cancelled
         await tell_cancelled(handed.tally)
         raise
+    handed.summary = summary = carried.summary
     if own_server_has_ended():
         raise ConnectionError("the Prefect server that was started for this run has ended")
-    await show_end(summary, costs=await costs_of(summary))
+    waits = carried.wants_money and on_money_limit == "ask" and run.deployment_id is not None
+    await _show(setup, carried, waits_for_money=waits)
+    if report_folder is not None:
+        await write_reports(summary.ledger, DEFAULT_REPORTS, folder=Path(report_folder))
+    if waits:
+        allowed = (setup.job.limits.max_cost or Decimal(0)) + turn.given
+        await suspend_for_money(summary, allowed=allowed, turn=history.suspensions + 1, within=answer_within)
+    if carried.seat is not None:
+        carried.seat.over()
     return state_of(summary)
+
+
+async def _setup_of(path: Path, *, overrides: Mapping[str, object]) -> tuple[Setup, tuple[str, ...]]:
+    """The job with the secrets that it needs, from the environment or Prefect; and which are in neither."""
+    setup = load_setup(path, overrides=overrides, environment=Environment.from_os())
+    found = await with_blocks(setup)
+    if found.in_blocks:  # ids in them are part of what is loaded
+        setup = load_setup(path, overrides=overrides, environment=found.environment)
+        get_run_logger().info("From Prefect's Secret blocks: %s", ", ".join(found.in_blocks))
+    return setup, found.missing
+
+
+async def _show(setup: Setup, carried: Carried, *, waits_for_money: bool) -> None:
+    """Tell the batch's end: in the log, as artifacts, and as an event."""
+    summary, log = carried.summary, get_run_logger()
+    tables = await tables_of(summary)
+    log.info("%s (%s; %s left as they were)", told(summary), asked_of(tables.grown), summary.skipped)
+    await show_end(summary, tables=tables)
+    tell_ended(setup.job, summary, waits_for_money=waits_for_money)
+
+
+def _same(
+    job: str, *, overrides: Mapping[str, object] | None, given: Mapping[str, object], options: Options
+) -> str:
+    """A text that is equal for flow runs that would do the same."""
+    asked = (options.limit, options.force, options.retry_failed, options.retry_poisoned)
+    parts = (str(Path(job).resolve()), dict(overrides or {}), dict(given), asked)
+    return orjson.dumps(parts, default=str, option=orjson.OPT_SORT_KEYS).decode()
 
 
 async def run_flow(
@@ -118,7 +191,7 @@ async def run_flow(
         asyncio.CancelledError: the call was cancelled, which is the batch's hard end.
     """
     say = say or _say_on_stderr
-    parameters = _parameters(str(job_path), overrides=overrides or {}, options=options or Options())
+    parameters = parameters_of(str(job_path), overrides=overrides or {}, options=options or Options())
     # a slip is told before anybody has waited for a server
     setup = load_setup(Path(job_path), overrides=overrides, environment=Environment.from_os())
     _quiet_console()
@@ -162,7 +235,7 @@ async def _run_enrich(parameters: dict[str, Any], *, handed: Handed, say: Callab
     say(ended if handed.error is not None else f"{ended}: {state.message}")  # an error is told by who gets it
 
 
-def _parameters(job: str, *, overrides: Mapping[str, object], options: Options) -> dict[str, Any]:
+def parameters_of(job: str, *, overrides: Mapping[str, object], options: Options) -> dict[str, Any]:
     """The flow's parameters, plain enough for Prefect to keep and to show."""
     plain = {name: _plain(value) for name, value in overrides.items()}
     others = {name: value for name, value in plain.items() if name not in _NAMED}

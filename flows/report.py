@@ -1,5 +1,6 @@
 """The flow `report`: ledger -> tables in Prefect, a page of HTML, CSV files."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -34,10 +35,12 @@ async def report(
         The flow run's end state; its data is the number of rows of each report.
     """
     try:
-        answers = await to_thread.run_sync(_answers, Path(ledger), tuple(names or DEFAULT_REPORTS), since)
-        tables = [_table(name, answer) for name, answer in answers.items()]
-        if folder is not None:
-            await to_thread.run_sync(_write, Path(folder), f"Report of {Path(ledger).name}", answers, tables)
+        tables = await write_reports(
+            Path(ledger),
+            names or DEFAULT_REPORTS,
+            folder=Path(folder) if folder is not None else None,
+            since=since,
+        )
     except Mistake as mistake:
         return Failed(message=str(mistake))
     questions = dict(Ledger.reports())
@@ -47,6 +50,21 @@ async def report(
     counts = {table.name: table.rows for table in tables}
     message = ", ".join(f"{name}: {rows} rows" for name, rows in counts.items())
     return Completed(message=message if folder is None else f"{message}; files in {folder}", data=counts)
+
+
+async def write_reports(
+    ledger: Path, names: Sequence[str], *, folder: Path | None, since: datetime | None = None
+) -> list[Table]:
+    """The reports, which are also written to a folder if one is named: a page, and a CSV file for each.
+
+    Raises:
+        Mistake: there is no such ledger or report, or the folder cannot be written.
+    """
+    answers = await to_thread.run_sync(_answers, ledger, tuple(names), since)
+    tables = [_table(name, answer) for name, answer in answers.items()]
+    if folder is not None:
+        await to_thread.run_sync(_write, folder, f"Report of {ledger.name}", answers, tables)
+    return tables
 
 
 def _answers(ledger: Path, names: tuple[str, ...], since: datetime | None) -> dict[str, pa.Table]:

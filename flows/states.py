@@ -9,6 +9,12 @@
 | refused by the provider | FAILED    | Refused               |
 | interrupted             | CANCELLED | Cancelled             |
 | could not begin         | FAILED    | Failed                |
+| another run waits       | CANCELLED | Skipped               |
+| its money is spent      | PAUSED    | Suspended             |
+| its process died        | CRASHED   | Crashed, or TakenOver |
+
+A batch that found nothing to do is Completed, and says so in its message and by its event (`flows.events`).
+How a flow run comes to the last three is told in `flows.turns`, `flows.money` and `flows.dead`.
 
 Prefect's automations match a state's name by the event (`prefect.flow-run.StoppedByLimit`) or its type by the
 event's label `prefect.state-type`: an alarm for all that goes wrong matches FAILED, not the name Failed.
@@ -48,3 +54,19 @@ def state_of_mistake(mistake: Mistake, tally: Tally) -> State[dict[str, object]]
         return Failed(message=f"Nothing was run. {mistake}")
     done = tally.durable_completed
     return Failed(message=f"{done} of {tally.rows} rows answered and in the ledger, but: {mistake}")
+
+
+def skipped() -> State[dict[str, object]]:
+    """The state of a flow run that has nothing to add to one that waits."""
+    message = (
+        "Nothing was run: another run of the same job waits for the ledger, and will do what this one would"
+    )
+    return Cancelled(name="Skipped", message=message)
+
+
+def crashed_too_often(times: int) -> State[dict[str, object]]:
+    """The state of a flow run that is not run again any more."""
+    return Failed(
+        message=f"Its process has died {times} times. Everything answered is kept; see the log for why, "
+        "and run it again to go on"
+    )

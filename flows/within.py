@@ -1,64 +1,128 @@
-"""A batch within a flow run: watched, shown, and ended when Prefect or a signal says so."""
+"""A batch within a flow run: in its turn, watched, shown, and ended when Prefect or a signal says so."""
 
 import signal
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import Final
 
 import anyio
-from prefect import get_client, get_run_logger
+from anyio import to_thread
+from prefect import State, get_client, get_run_logger
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import OrchestrationResult
 from prefect.context import FlowRunContext
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Running
 
 from flows.artifacts import progress_shown
 from flows.chunks import ChunkRuns
+from flows.dead import bury_the_dead
 from flows.ending import ending_on, ending_when_cancelled
+from flows.events import tell_begun
 from flows.handed import Handed
+from flows.log_lines import LogLines
+from flows.money import asks_for_money, within_its_money
+from flows.seats import Seat, SeatTaken, take_seat
+from flows.turns import is_free, only_one_waits, wait_until_free
+from tasks_lib.domain.mistake import Mistake
 from tasks_lib.engine.stop import Stop
 from tasks_lib.job.batch import run_batch
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Outcome, Summary, Tally
+from tasks_lib.ledger.errors import LedgerInUse
 
 _PATIENCE: Final = 5.0  # seconds for telling Prefect that the run is cancelled
+_SEAT_EVERY: Final = 1.0  # seconds between two looks at a seat that another process has
 
 
-async def carry_out(setup: Setup, *, options: Options, handed: Handed) -> Summary:
-    """Run a job's batch in this flow run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """How a flow run's batch ended, and whether more money would let it go on."""
+
+    summary: Summary
+    wants_money: bool
+    seat: Seat | None  # None: no file could be made for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a flow run knows of itself before its batch."""
+
+    run: int = 1  # how often it was begun, this time included
+    waits: float = 0.0  # seconds that it waits for its ledger
+    same: str = ""  # equal for flow runs that would do the same
+    given: Decimal = field(default=Decimal(0))  # dollars, on top of its limit
+
+
+async def carry_out(setup: Setup, *, options: Options, handed: Handed, turn: Turn) -> Carried:
+    """Run a job's batch in this flow run, once it is its turn at the ledger.
 
     Raises:
         Mistake: something was found wrong before the first call.
+        OneWaits: another flow run waits already that would do the same.
     """
     tally, stop, began = handed.tally, handed.stop or Stop(), monotonic()
     signals = [signal.SIGTERM] if handed.stop else [signal.SIGTERM, signal.SIGINT]
-    chunks = ChunkRuns(tally=tally, chunk_rows=handed.chunk_rows)
+    run, log = flow_run(), get_run_logger()
+    ledger = setup.job.ledger
+    lines = LogLines(log=log, tally=tally)
     scope = anyio.CancelScope()
     summary: Summary | None = None
+    seat: Seat | None = None
+
+    def begun() -> None:
+        if tally.batch_id is None:
+            return
+        if seat is not None:
+            seat.note(tally.batch_id)
+        tell_begun(setup.job, batch_id=tally.batch_id, rows=tally.rows)
+        log.info("Asking about %s: %d %s", setup.job.name, tally.rows, tally.counted)
+
+    chunks = ChunkRuns(tally=tally, chunk_rows=handed.chunk_rows, begun=begun)
     try:
-        async with progress_shown(setup.job.name, tally), ending_when_cancelled(flow_run().id, stop):
+        async with (
+            progress_shown(setup.job.name, tally, look=lines.look),
+            ending_when_cancelled(run.id, stop),
+        ):
             with scope, ending_on(*signals, stop=stop, scope=scope):
-                summary = await run_batch(
-                    setup,
-                    options=options,
-                    tally=tally,
-                    stop=stop,
-                    chunks=chunks,
-                    chunk_rows=handed.chunk_rows,
-                )
+                seat = await _seated(ledger, run, turn=turn, stop=stop)
+                await bury_the_dead(ledger, by=run)
+                deadline = monotonic() + turn.waits
+                while summary is None:
+                    await _in_turn(ledger, run, turn=turn, deadline=deadline, stop=stop)
+                    if stop.called:
+                        break
+                    earlier = seat.earlier if seat is not None else ()
+                    try:
+                        summary = await run_batch(
+                            await within_its_money(setup, given=turn.given, earlier=earlier),
+                            options=options,
+                            tally=tally,
+                            stop=stop,
+                            chunks=chunks,
+                            chunk_rows=handed.chunk_rows,
+                        )
+                    except LedgerInUse:  # somebody else was quicker
+                        if monotonic() >= deadline or tally.batch_id is not None:
+                            raise
     finally:
+        lines.close()
         with anyio.CancelScope(shield=True):
             await chunks.close()
-    if summary is not None:
-        return summary
-    return Summary.of(  # the grace after a signal has passed
-        tally,
-        job=setup.job,
-        outcome=Outcome.INTERRUPTED,
-        reason=stop.reason,
-        seconds=monotonic() - began,
-        output=None,
-    )
+    if summary is None:
+        summary = Summary.of(  # the grace after a signal has passed, or it came before the batch
+            tally,
+            job=setup.job,
+            outcome=Outcome.INTERRUPTED,
+            reason=stop.reason,
+            seconds=monotonic() - began,
+            output=None,
+        )
+    return Carried(summary=summary, wants_money=asks_for_money(setup, stop), seat=seat)
 
 
 def flow_run() -> FlowRun:
@@ -83,3 +147,54 @@ async def tell_cancelled(tally: Tally) -> None:
         get_run_logger().warning("The flow run was not marked as cancelled: %r", trouble)
     else:
         run.state = orchestrated.state
+
+
+async def _seated(ledger: Path, run: FlowRun, *, turn: Turn, stop: Stop) -> Seat | None:
+    """The flow run's seat at the ledger; another process that runs the same flow run is waited for."""
+    with suppress(OSError):
+        ledger.parent.mkdir(parents=True, exist_ok=True)  # what is wrong with it the batch will tell
+    deadline = monotonic() + turn.waits
+    while not stop.called:
+        try:
+            return await to_thread.run_sync(partial(take_seat, ledger, run.id, run=turn.run))
+        except SeatTaken:
+            if monotonic() >= deadline:
+                raise Mistake(
+                    f"Another process still runs the flow run {run.name}. Wait until it has ended."
+                ) from None
+            with stop.cuts_short():
+                await anyio.sleep(_SEAT_EVERY)
+        except OSError as trouble:
+            get_run_logger().warning(
+                "No file of the flow run is kept beside the ledger: %s", trouble.strerror
+            )
+            return None
+    return None
+
+
+async def _in_turn(ledger: Path, run: FlowRun, *, turn: Turn, deadline: float, stop: Stop) -> None:
+    """Return when the ledger is free, or the stop was called; who does not wait is let through at once.
+
+    Raises:
+        LedgerInUse: it was not free in time.
+        OneWaits: another flow run waits already that would do the same.
+    """
+    if not turn.waits or await is_free(ledger):
+        return
+    with only_one_waits(ledger, turn.same):
+        get_run_logger().info("The ledger %s is in use: waiting for it", ledger)
+        await _tell_state(
+            run, Running(name="WaitingForLedger", message=f"{ledger} is in use by another process")
+        )
+        await wait_until_free(ledger, patience=max(0.0, deadline - monotonic()), stop=stop)
+    if not stop.called:
+        await _tell_state(run, Running())
+
+
+async def _tell_state(run: FlowRun, state: State[object]) -> None:
+    try:
+        with anyio.fail_after(_PATIENCE):
+            async with get_client() as client:
+                await client.set_flow_run_state(run.id, state)
+    except Exception as trouble:  # noqa: BLE001  # it waits all the same
+        get_run_logger().warning("Prefect was not told that the flow run waits: %r", trouble)

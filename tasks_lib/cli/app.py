@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from tasks_lib.cli.forms import AfterAmbiguous, Form, SchemaOf
+from tasks_lib.cli.forms import AfterAmbiguous, AtMoneyLimit, Form, SchemaOf
 
 app = typer.Typer(
     name="rowmill",
@@ -25,6 +25,8 @@ app = typer.Typer(
 
 task_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 app.add_typer(task_app, name="task", help="One task, run once.")
+ledger_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+app.add_typer(ledger_app, name="ledger", help="A team's ledger: serve it, publish to it, fetch from it.")
 
 JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="The job's file.", show_default=False)]
 Input = Annotated[
@@ -467,6 +469,136 @@ def run(
     else:
         code = run_job(job, overrides=overrides, options=options, manner=manner)
     raise typer.Exit(code)
+
+
+@app.command()
+def deploy(
+    job: JobArgument,
+    *,
+    cron: Annotated[
+        str | None,
+        typer.Option(
+            "--cron", metavar="CRON", help="When to run: minute hour day month weekday.", show_default=False
+        ),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            "--timezone",
+            metavar="ZONE",
+            help="Where the time of --cron is meant, such as Europe/Berlin.  [dim]\\[default: UTC][/]",
+            show_default=False,
+        ),
+    ] = None,
+    every: Annotated[
+        str | None,
+        typer.Option("--every", metavar="TIME", help="How often to run: 30m, 6h, 1d.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="What the deployment is called; the same name replaces it.  [dim]\\[default: the job's][/]",
+            show_default=False,
+        ),
+    ] = None,
+    pool: Annotated[
+        str, typer.Option("--pool", metavar="POOL", help="The work pool; it is made if there is none.")
+    ] = "rowmill",
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="A tag in Prefect; may be repeated.", show_default=False),
+    ] = None,
+    on_money_limit: Annotated[
+        AtMoneyLimit,
+        typer.Option("--on-money-limit", help="When --max-cost is spent: ask in Prefect for more, or stop."),
+    ] = AtMoneyLimit.ASK,
+    crash_retries: Annotated[
+        int,
+        typer.Option(
+            "--crash-retries",
+            metavar="N",
+            min=0,
+            help="How often a run goes on whose process or machine has died.",
+        ),
+    ] = 3,
+    report_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--report-folder",
+            metavar="FOLDER",
+            help="Write a page and CSV files about the ledger here after each run.",
+            show_default=False,
+        ),
+    ] = None,
+    source: Input = None,
+    output: Output = None,
+    ledger: LedgerOption = None,
+    limit: Limit = None,
+    settings: Settings = None,
+    reporting_group: Group = None,
+    model: Model = None,
+    max_cost: MaxCost = None,
+    max_cost_per_group: MaxCostPerGroup = None,
+    max_cost_per_day: MaxCostPerDay = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", metavar="", help="Deploy nothing, and print the entry for a prefect.yaml."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a job on a schedule: make a Prefect deployment of it.
+
+    The job is checked first, as by `rowmill plan`. Each run asks only
+    about rows that are new or changed. Two runs never write to one
+    ledger at once, one whose machine died is run again and goes on, and
+    one whose money is spent asks for more in Prefect.
+
+    Keys are read from the worker's environment, or else from Prefect's
+    Secret blocks: OPENAI_API_KEY from the block openai-api-key.
+
+    For example:
+
+      rowmill deploy configs/jobs/reviews.yaml --cron "30 2 * * *"
+      rowmill deploy configs/jobs/reviews.yaml --every 6h --max-cost 5
+      rowmill deploy configs/jobs/reviews.yaml --dry-run
+
+    Exit codes: 0 it is deployed, 2 it cannot be; the message says why.
+    """
+    from tasks_lib.cli.deploy import Plan, deploy_job
+    from tasks_lib.job.stretches import Options
+
+    deploy_job(
+        job,
+        overrides=_overrides(
+            settings,
+            input=source,
+            output=output,
+            ledger=ledger,
+            reporting_group=reporting_group,
+            model=model,
+            max_cost=max_cost,
+            max_cost_per_group=max_cost_per_group,
+            max_cost_per_day=max_cost_per_day,
+        ),
+        options=Options(limit=limit),
+        plan=Plan(
+            name=name,
+            pool=pool,
+            cron=cron,
+            every=every,
+            timezone=timezone,
+            tags=tuple(tags or ()),
+            on_money_limit=on_money_limit.value,
+            crash_retries=crash_retries,
+            report_folder=report_folder,
+        ),
+        as_json=as_json,
+        dry_run=dry_run,
+    )
 
 
 @app.command()
@@ -1045,6 +1177,123 @@ def schema(
     from tasks_lib.cli.schema import show_schema
 
     show_schema(of)
+
+
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        help="Lines of `read TOKEN` or `write TOKEN`, in a file that nobody else can read.",
+        show_default=False,
+    ),
+]
+
+
+@ledger_app.command("serve")
+def ledger_serve(
+    ledger: Annotated[Path, typer.Argument(metavar="LEDGER", help="The ledger; made if it is not there.")],
+    *,
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")
+    ] = "127.0.0.1:9494",
+    unencrypted: Annotated[
+        bool,
+        typer.Option(
+            "--unencrypted",
+            metavar="",
+            help="Listen where others reach it, though tokens and answers are not encrypted.",
+        ),
+    ] = False,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a ledger to a team, by DuckDB's Quack: analysts ask, jobs elsewhere publish.
+
+    Analysts' tokens (ROWMILL_LEDGER_TOKEN, or lines of the file) may only
+    ask; writers' tokens (ROWMILL_LEDGER_WRITE_TOKEN) may also publish.
+    Quack encrypts nothing: listen at 127.0.0.1 behind ssh, WireGuard or
+    a proxy that ends TLS. See docs/team_ledger.md; install rowmill[live].
+
+    For example:
+
+      rowmill ledger serve team.duckdb --token-file tokens
+
+    Exit codes: 0 ended by a signal, 2 it cannot be served.
+    """
+    from tasks_lib.cli.ledger import serve_ledger
+
+    serve_ledger(ledger, listen=listen, unencrypted=unencrypted, token_file=token_file, as_json=as_json)
+
+
+@ledger_app.command("publish")
+def ledger_publish(
+    ledger: Annotated[Path, typer.Argument(metavar="LEDGER", help="The ledger that has the facts.")],
+    *,
+    to: Annotated[
+        str, typer.Option("--to", metavar="PLACE", help="quack:HOST:PORT, or ducklake:postgres:dbname=NAME.")
+    ],
+    data_path: Annotated[
+        str | None,
+        typer.Option(
+            "--data-path", metavar="FOLDER", help="Where a new lake keeps its files.", show_default=False
+        ),
+    ] = None,
+    follow: Annotated[
+        float | None,
+        typer.Option(
+            "--follow", metavar="SECONDS", min=0.5, help="Look again and again.", show_default=False
+        ),
+    ] = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring what a ledger has, and a team's ledger lacks, there.
+
+    It can be killed and repeated as one likes: what is there is there
+    once. A job with `team_ledger:` does it by itself while it runs.
+
+    For example:
+
+      rowmill ledger publish data/rowmill.duckdb --to quack:127.0.0.1:9494
+
+    Exit codes: 0 all is there, 2 it could not be brought.
+    """
+    from tasks_lib.cli.ledger import publish_ledger
+
+    publish_ledger(
+        ledger, to=to, data_path=data_path, token_file=token_file, every=follow, as_json=as_json
+    )
+
+
+@ledger_app.command("fetch")
+def ledger_fetch(
+    job: JobArgument,
+    *,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="PLACE", help="The place; by default the job's.", show_default=False
+        ),
+    ] = None,
+    ledger: LedgerOption = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring what a team's ledger has of a job into the job's own ledger.
+
+    Rows that another machine has had answered are then skipped by
+    `rowmill run` as if they had been answered here.
+
+    For example:
+
+      rowmill ledger fetch configs/jobs/reviews.yaml --from quack:127.0.0.1:9494
+
+    Exit codes: 0 done, 2 it could not be fetched.
+    """
+    from tasks_lib.cli.ledger import fetch_job
+
+    fetch_job(job, ledger=ledger, source=source, token_file=token_file, as_json=as_json)
 
 
 def _overrides(settings: list[str] | None, **flags: Path | str | float | None) -> dict[str, object]:

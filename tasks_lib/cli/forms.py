@@ -27,3 +27,10 @@ class AfterAmbiguous(StrEnum):
 
     RETRY = "retry"
     FAIL = "fail"
+
+
+class AtMoneyLimit(StrEnum):
+    """What a scheduled run does when its sum of money is spent."""
+
+    ASK = "ask"
+    STOP = "stop"
