@@ -14,6 +14,7 @@ from tasks_lib.domain.output import Output
 from tasks_lib.domain.overrides import RowOverrides
 from tasks_lib.domain.place import Storage
 from tasks_lib.domain.retries import Retries
+from tasks_lib.domain.spread import Spread
 from tasks_lib.domain.stored_answers import StoredAnswers
 from tasks_lib.domain.task import ModelChoice, Revision, Task
 from tasks_lib.domain.template import Template
@@ -55,8 +56,25 @@ def definition_of(job: Job) -> Mapping[str, JsonValue]:
         "stored_answers": _stored_answers(job.stored_answers),
         "use_fallback_model": _text(job.use_fallback_model),
         "serve": job.serve,
+        "team_ledger": job.team_ledger,
         "workers": job.workers,
+        **_spread(job.spread),
         "identical_rows": job.identical_rows,
+    }
+
+
+def _spread(spread: Spread | None) -> Mapping[str, JsonValue]:
+    if spread is None:
+        return {}
+    return {
+        "spread": {
+            "runner": spread.runner,
+            "address": spread.address,
+            "host": spread.host,
+            "port": spread.port,
+            "advertise": list(spread.advertise),
+            "tickets": str(spread.tickets) if spread.tickets is not None else None,
+        }
     }
 
 

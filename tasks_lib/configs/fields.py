@@ -73,7 +73,7 @@ Name = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^[^\W_][\w.-]{0,63}$"}),
 ]
 Count = Annotated[int, Field(ge=1)]
-Workers = Annotated[int, Field(ge=1, le=64)]
+Workers = Annotated[int, Field(ge=1, le=1_000)]
 Tries = Annotated[int, Field(ge=0, le=1000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Dollars = Annotated[

@@ -23,6 +23,7 @@ from tasks_lib.configs.fields import (
 )
 from tasks_lib.configs.input_file import FileColumns, Host
 from tasks_lib.configs.places import Address, Variable
+from tasks_lib.configs.spread import SpreadKey
 from tasks_lib.configs.task_file import ModelName
 
 
@@ -307,12 +308,22 @@ class JobFile(Keys):
         default_factory=list,
         description="Run every row with each of these revisions: a list of tags or ids, or all",
     )
+    team_ledger: Text | None = Field(
+        default=None,
+        description="A team's ledger that is told what this one has while a batch runs: quack:HOST:PORT or "
+        "ducklake:postgres:dbname=NAME",
+    )
     serve: bool = Field(
         default=False,
         description="Let other DuckDB clients of this machine read the ledger while a batch runs, over Quack",
     )
     workers: Workers = Field(
         default=1, description="Processes that make the calls, where one core is not enough for them"
+    )
+    spread: SpreadKey = Field(
+        default=None,
+        description="What starts the workers elsewhere: dask, ray or hand, or runner, address, listen, "
+        "advertise and tickets; without it they are processes of this machine",
     )
     identical_rows: Literal["once", "each"] = Field(
         default="once",

@@ -26,6 +26,7 @@ from tasks_lib.configs.paths import path_from, place_from, shown
 from tasks_lib.configs.pins import assignment_of, assignment_problems, revisions_used
 from tasks_lib.configs.problems import ConfigError, Problem, did_you_mean, nearest, quoted
 from tasks_lib.configs.providers import limits_of, provider_files
+from tasks_lib.configs.spread import spread_of, spread_problems
 from tasks_lib.configs.tasks import Providers, TaskDocument, read_task
 from tasks_lib.configs.validation import name_of, validated
 from tasks_lib.domain.globs import ANY_DEPTH, fixed_part, is_glob, is_meant
@@ -147,6 +148,7 @@ def _job_problems(
     yield from _source_problems(document, file, missing_source=missing_source)
     yield from _output_problems(document, file)
     yield from _label_problems(document, file)
+    yield from spread_problems(document, file.spread, workers=file.workers)
     if file.retries.wait_max < file.retries.wait_initial:
         yield document.problem(("retries", "wait_max"), "retries.wait_max is less than retries.wait_initial")
     yield from assignment_problems(document, file, task)
@@ -351,7 +353,9 @@ def _job(path: Path, document: Document, file: JobFile, found: TaskDocument) -> 
         stored_answers=stored_answers_of(file.stored_answers),
         use_fallback_model=switch_of(file.use_fallback_model),
         serve=file.serve,
+        team_ledger=file.team_ledger,
         workers=file.workers,
+        spread=spread_of(document, file.spread),
         identical_rows=file.identical_rows,
     )
     return replace(job, definition=definition_of(job))

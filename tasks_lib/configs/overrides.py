@@ -23,13 +23,17 @@ _FLAGS: Final = {  # flags that have a name of their own, and the keys they stan
     "use_fallback_model": ("use_fallback_model",),
     "stored_answers": ("stored_answers",),
     "workers": ("workers",),
+    "runner": ("spread", "runner"),
+    "runner_address": ("spread", "address"),
+    "listen": ("spread", "listen"),
+    "tickets": ("spread", "tickets"),
     "max_cost": ("limits", "max_cost"),
     "max_cost_per_group": ("limits", "max_cost_per_group"),
     "max_cost_per_day": ("limits", "max_cost_per_day"),
     "on_ambiguous": ("retries", "on_ambiguous"),
 }
 _ONE_OF: Final = ("revision_id", "revision_tag", "compare")  # a flag that is one puts the file's others away
-_SHORT: Final = {"source": "path", "output": "path"}  # what a mapping's short form stands for
+_SHORT: Final = {"source": "path", "output": "path", "spread": "runner"}  # what short forms stand for
 
 
 def overridden(document: Document, overrides: Mapping[str, object]) -> Document:
@@ -49,6 +53,8 @@ def overridden(document: Document, overrides: Mapping[str, object]) -> Document:
         document = replace(
             document, value={key: item for key, item in document.value.items() if key not in _ONE_OF}
         )
+    if "runner" in overrides:
+        document = _without_other_runner(document, str(overrides["runner"]))
     for name, value in overrides.items():
         try:
             document = _with(document, name, value)
@@ -57,6 +63,15 @@ def overridden(document: Document, overrides: Mapping[str, object]) -> Document:
     if problems:
         raise ConfigError(problems)
     return document
+
+
+def _without_other_runner(document: Document, runner: str) -> Document:
+    """The document without what it says of another runner's workers."""
+    told = document.value.get("spread")
+    named = told.get("runner") if isinstance(told, dict) else told
+    if named in (None, runner):
+        return document
+    return replace(document, value={key: item for key, item in document.value.items() if key != "spread"})
 
 
 def _with(document: Document, name: str, value: object) -> Document:

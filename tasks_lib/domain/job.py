@@ -13,6 +13,7 @@ from tasks_lib.domain.output import Output
 from tasks_lib.domain.overrides import RowOverrides
 from tasks_lib.domain.place import Place, Storage
 from tasks_lib.domain.retries import Retries
+from tasks_lib.domain.spread import Spread
 from tasks_lib.domain.stored_answers import StoredAnswers
 from tasks_lib.domain.task import Revision, Task
 from tasks_lib.domain.template import Template
@@ -104,8 +105,10 @@ class Job:
     use_fallback_model: Template | None = None  # a row for which it says true begins at its fallback
     credits_per_dollar: Decimal | None = None  # None: no credits are reckoned
     webhook: Webhook | None = None
+    team_ledger: str | None = None  # a place that is told what the ledger has; None: none
     serve: bool = False  # the ledger, to other DuckDB clients of this machine, while a batch runs
     workers: int = 1  # processes that make the calls
+    spread: Spread | None = None  # what starts them; None: the batch itself, on its own machine
     tells_citations: bool = False  # one of its models says what answers rest on, so an output has it, too
     identical_rows: str = "once"  # rows that ask the same: one call for all that are under way, or `each`
     definition: Mapping[str, JsonValue] = field(
