@@ -1,7 +1,7 @@
 """Opens the accounts that a batch calls: transports, gates, and the local model's servers."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -53,6 +53,23 @@ class Part:
         )
 
 
+@contextmanager
+def open_gates(setup: Setup, *, warn: Callable[[str], None] | None = None) -> Iterator[Mapping[str, Gate]]:
+    """The gates alone of all accounts that the job calls, for a process that makes no call itself.
+
+    Limits are kept together with other processes, as by `open_accounts`.
+    """
+    with ExitStack() as stack:
+        gates: dict[str, Gate] = {}
+        for name, key in setup.secrets().items():
+            provider = setup.providers[name]
+            shared = _shared(setup, provider, key, warn)
+            if shared is not None:
+                stack.callback(shared.close)
+            gates[name] = _gate(limits_for(provider, setup.job.limits), shared)
+        yield gates
+
+
 @asynccontextmanager
 async def open_accounts(
     setup: Setup,
@@ -61,12 +78,14 @@ async def open_accounts(
     warn: Callable[[str], None] | None = None,
     part: Part | None = None,
     groups: GroupBook | None = None,
+    gates: Mapping[str, Admission] | None = None,
 ) -> AsyncIterator[Mapping[str, Account]]:
     """The accounts of every provider that the job calls, by name; a transport given stands for all networks.
 
     Local servers are started here, and are gone on the way out. Limits are kept together with whatever other
     process of this user calls the same account; `warn` is told where they cannot be. One of several workers
-    opens its part of them. `groups` remembers the groups that runs of hosted tasks are begun in.
+    opens its part of them. `groups` remembers the groups that runs of hosted tasks are begun in. `gates` are
+    in another process, and have their limits there.
     """
     secrets = setup.secrets()
     async with AsyncExitStack() as stack:
@@ -80,7 +99,7 @@ async def open_accounts(
                 route = route_for(provider, setup.environment.variables)
                 pool = await stack.enter_async_context(PooledTransport(provider.timeouts, route=route))
             shared = None
-            if transport is None and provider.protocol != LOCAL:
+            if transport is None and provider.protocol != LOCAL and gates is None:
                 shared = _shared(setup, provider, key, warn)
                 if shared is not None:
                     stack.callback(shared.close)
@@ -103,7 +122,7 @@ async def open_accounts(
                 provider=provider,
                 protocol=protocol_of(provider, key, oauth_for(provider, setup.environment.variables)),
                 transport=pool,
-                gate=_gate(limits, shared),
+                gate=gates[name] if gates is not None else _gate(limits, shared),
             )
         yield accounts
 

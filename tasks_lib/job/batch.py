@@ -37,19 +37,20 @@ from tasks_lib.job.kept_files import keep_of, keeping_files
 from tasks_lib.job.reach import reachable
 from tasks_lib.job.row_inputs import preparing
 from tasks_lib.job.row_overrides import with_variants
-from tasks_lib.job.setup import Setup
+from tasks_lib.job.setup import Setup, check_spread
 from tasks_lib.job.steering import CrewHere, Steering
 from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.taken_up import asks_hosted_tasks
 from tasks_lib.job.tally import Outcome, Summary, Tally
+from tasks_lib.job.team import telling_the_team
 from tasks_lib.job.telemetry import telemetry_of
 from tasks_lib.job.watch import UnderWayWatch
 from tasks_lib.job.webhook import Notices, telling
 from tasks_lib.job.workers.fleet import Fleet
 from tasks_lib.job.workers.recruiting import Listen, Recruiter
 from tasks_lib.ledger import Ledger, LedgerError, LedgerWriter, open_ledger, open_writer
-from tasks_lib.ledger.under_way import companies_at_deaths, find_deaths, rows_under_way
+from tasks_lib.ledger.under_way import UnderWay, companies_at_deaths, find_deaths, rows_under_way
 from tasks_lib.rows import OpenSource, open_source
 
 CHUNK_ROWS = 2_500
@@ -91,8 +92,8 @@ async def run_batch(
         chunks: is told of stretches of `chunk_rows` rows as they begin and end.
         chunk_rows: see `chunks`.
         transport: stands for every network that the batch would use.
-        recruiter: has the job's workers started elsewhere, which then make all calls; it is closed at the end,
-            however that comes.
+        recruiter: has the job's workers started elsewhere, which then make all calls; it is closed when the
+            rows are over, however that comes, and not asked at all where there is none to be run.
         listen: where these workers call in; on this machine alone by default.
 
     Raises:
@@ -100,12 +101,17 @@ async def run_batch(
     """
     options = options or Options()
     pa.set_memory_pool(pa.system_memory_pool())  # gives back what it does not need: 60 MB of 450 at the peak
+    if recruiter is not None:
+        check_spread(setup)
     check_before_rows(setup)
     with open_source(setup.job.source, folder=setup.folder) as source:
         rows = await to_thread.run_sync(partial(check_source, setup, source, limit=options.limit))
         setup = await to_thread.run_sync(partial(with_variants, setup, source, limit=options.limit))
         runs = rows * setup.job.assignment.runs_a_row
-        with open_ledger(setup.job.ledger) as ledger:
+        with (
+            open_ledger(setup.job.ledger) as ledger,
+            telling_the_team(ledger, team=setup.job.team_ledger, environment=setup.environment) as team,
+        ):
             batch = Batch(
                 setup,
                 ledger=ledger,
@@ -113,6 +119,8 @@ async def run_batch(
                 stop=stop,
                 chunks=chunks,
                 retry_poisoned=options.retry_poisoned,
+                recruiter=recruiter,
+                listen=listen,
             )
             stretches = Stretches(
                 source.rows(size=chunk_rows, limit=options.limit, columns=columns_of(setup.job)),
@@ -139,9 +147,11 @@ async def run_batch(
                 serve=setup.job.serve,
             ):
                 summary = await batch.run(stretches.fetch, rows=runs, transport=transport)
-                if not summary.outcome.is_whole:
-                    return summary
-                return await to_thread.run_sync(partial(_finished, summary, setup, source, ledger, options))
+                if summary.outcome.is_whole:
+                    summary = await to_thread.run_sync(
+                        partial(_finished, summary, setup, source, ledger, options)
+                    )
+                return await team.told(summary)
 
 
 def _finished(
@@ -173,11 +183,16 @@ class Batch:
         chunks: ChunkWatch | None = None,
         heard: Heard | None = None,
         retry_poisoned: bool = False,
+        recruiter: Recruiter | None = None,
+        listen: Listen | None = None,
     ) -> None:
         """Nothing happens before `run`; `heard` is told of each run once the ledger has taken it.
 
-        With `retry_poisoned`, rows are asked again that were set aside since processes died of them.
+        With `retry_poisoned`, rows are asked again that were set aside since processes died of them. With a
+        `recruiter`, workers elsewhere make the calls, and call in where it is said to `listen`.
         """
+        self._recruiter = recruiter
+        self._listen = listen
         self.id = str(uuid_utils.uuid7())
         self.tally = tally if tally is not None else Tally()
         self.stop = stop if stop is not None else Stop()
@@ -224,7 +239,7 @@ class Batch:
                 keeping_files(self._setup, ledger=self._ledger, batch_id=self.id),
                 rows_under_way(self._ledger, batch_id=self.id) as under_way,
             ):
-                await self._run_rows(fetch, transport, UnderWayWatch(under_way, self.suspects))
+                await self._run_rows(fetch, transport, under_way)
         except BaseException as error:
             cause = sole_cause(error)
             if is_all(error, LedgerError):  # the journal, the writer or both: whoever needed room first
@@ -250,13 +265,14 @@ class Batch:
         return summary
 
     async def _run_rows(
-        self, fetch: Fetch, transport: httpx.AsyncBaseTransport | None, watch: UnderWayWatch
+        self, fetch: Fetch, transport: httpx.AsyncBaseTransport | None, under_way: UnderWay
     ) -> None:
         async with Feed(fetch) as feed:
             if not await feed.has_any():
                 return  # without having opened an account or started a local model
             self.tally.warnings.extend((*untold(self._setup), *doubts(self._setup)))
-            if self._setup.job.workers > 1 and transport is None and not self.suspects.any:
+            has_workers = self._setup.job.workers > 1 or self._recruiter is not None
+            if has_workers and transport is None:
                 fleet = Fleet(
                     self._setup,
                     ledger=self._ledger,
@@ -264,13 +280,19 @@ class Batch:
                     books=self.books,
                     stop=self.stop,
                     money=self._money,
+                    suspects=self.suspects,
+                    under_way=under_way,
+                    recruiter=self._recruiter,
+                    listen=self._listen,
                 )
                 self.steering.runs(fleet)
-                await fleet.run(feed)
-                self.tally.warnings.extend(fleet.warnings)
-                self.tally.outages.extend(sorted(fleet.outages, key=lambda outage: outage.began_at))
+                try:
+                    await fleet.run(feed)
+                finally:
+                    self.tally.warnings.extend(fleet.warnings)
+                    self.tally.outages.extend(sorted(fleet.outages, key=lambda outage: outage.began_at))
             else:
-                await self._run_here(feed, transport, watch)
+                await self._run_here(feed, transport, UnderWayWatch(under_way, self.suspects))
             await self.books.close()
 
     async def _run_here(

@@ -12,7 +12,7 @@ from tasks_lib.engine.attempt import Keep, keep_nothing
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.setup import Setup
 from tasks_lib.ledger import Ledger
-from tasks_lib.outputs import FileStore, Keeper, check_needs, sweep, writing
+from tasks_lib.outputs import FileStore, Keeper, Shelf, check_needs, sweep, writing
 
 _MAKES_FILES: Final = frozenset({"rightbrain"})  # itself, whatever the modality
 
@@ -53,8 +53,11 @@ def check_kept_somewhere(setup: Setup) -> None:
         )
 
 
-def keep_of(setup: Setup, stop: Stop) -> Keep:
-    """What makes files of a job's answers; when it cannot keep any more, the batch comes to its end."""
+def keep_of(setup: Setup, stop: Stop, *, shelf: Shelf | None = None) -> Keep:
+    """What makes files of a job's answers; when it cannot keep any more, the batch comes to its end.
+
+    They stay beside the ledger, unless a shelf is given, as by a worker that has no ledger.
+    """
     task = setup.job.task
     if not task.output.modality.is_file:
         return keep_nothing
@@ -62,7 +65,7 @@ def keep_of(setup: Setup, stop: Stop) -> Keep:
     def end(reason: str) -> None:
         stop.call(Why.LEDGER, reason)
 
-    return Keeper(FileStore.beside(setup.job.ledger), title=task.name, stop=end).keep
+    return Keeper(shelf or FileStore.beside(setup.job.ledger), title=task.name, stop=end).keep
 
 
 @contextmanager

@@ -201,25 +201,33 @@ def check_workers(setup: Setup) -> None:
     job = setup.job
     if job.workers == 1:
         return
-    if setup.path is None:
-        raise Mistake("workers: several processes need a job in a file, which each of them reads")
-    if job.limits.max_cost_per_group is not None:
-        raise Mistake(
-            "limits.max_cost_per_group is kept by one process only. Take it away, or leave workers at 1."
-        )
-    if any(setup.provider(model).protocol == LOCAL for model in setup.models):
-        raise Mistake("workers: a local model uses all cores as it is. Leave workers at 1.")
-    hosted = next((model for model in setup.models if setup.provider(model).hosted is not None), None)
-    if hosted is not None:
-        raise Mistake(
-            f"workers: runs of hosted tasks, such as {hosted}, are waited for and need no second core. "
-            "Leave workers at 1."
-        )
+    check_spread(setup)
     in_flight = [limit for limit in (job.limits.in_flight, *_in_flight_of(setup)) if limit is not None]
     if in_flight and min(in_flight) < job.workers:
         raise Mistake(
             f"workers: {job.workers} processes cannot share {min(in_flight)} calls in flight; "
             "have as many workers at most."
+        )
+
+
+def check_spread(setup: Setup) -> None:
+    """Refuse workers, here or elsewhere, for a job whose rows they cannot run.
+
+    Raises:
+        Mistake: the job is none of a file, or a model is one of this machine or of hosted tasks.
+    """
+    if setup.path is None:
+        raise Mistake(
+            "workers: a job made in Python is run by its own process, which has the rows and the processors. "
+            "Write it into a file, or leave workers at 1."
+        )
+    if any(setup.provider(model).protocol == LOCAL for model in setup.models):
+        raise Mistake("workers: a local model uses all cores of one machine as it is. Leave workers at 1.")
+    hosted = next((model for model in setup.models if setup.provider(model).hosted is not None), None)
+    if hosted is not None:
+        raise Mistake(
+            f"workers: runs of hosted tasks, such as {hosted}, are waited for and need no second core. "
+            "Leave workers at 1."
         )
 
 

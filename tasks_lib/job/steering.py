@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from tasks_lib.configs import limits_given
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.engine.admission import Admission
 from tasks_lib.engine.attempt import Account
 from tasks_lib.engine.breakers import BreakerState
 from tasks_lib.engine.money import Money
@@ -40,11 +41,6 @@ class Crew(Protocol):
         """Rows that were drawn and are not settled."""
         ...
 
-    @property
-    def heeds_money(self) -> bool:
-        """Whether a limit in dollars that is set now would be kept."""
-        ...
-
     def pause(self, *, paused: bool) -> None:
         """Begin no more calls, or go on."""
         ...
@@ -69,7 +65,7 @@ class CrewHere:
     @property
     def accounts(self) -> tuple[AccountNow, ...]:
         """See `Crew`."""
-        return tuple(account_now(account) for account in self._accounts.values())
+        return tuple(account_now(name, account.gate) for name, account in self._accounts.items())
 
     @property
     def models(self) -> tuple[ModelNow, ...]:
@@ -80,11 +76,6 @@ class CrewHere:
     def under_way(self) -> int:
         """See `Crew`."""
         return self._engine.rows_under_way
-
-    @property
-    def heeds_money(self) -> bool:
-        """See `Crew`."""
-        return True
 
     def pause(self, *, paused: bool) -> None:
         """See `Crew`."""
@@ -202,8 +193,6 @@ class Steering:
         wanted = limits_given({**_told(self._limits), **changes})
         check_money(self._setup, wanted)
         crew = self._crew
-        if wanted.max_cost is not None and not self._money.is_limited and not (crew and crew.heeds_money):
-            raise Mistake("this batch runs in several processes without a limit of money, and gets none now")
         if crew is not None:
             crew.change(wanted)
         self._money.change(batch=wanted.max_cost, spent=self._tally.cost + self._tally.possible_cost)
@@ -227,14 +216,14 @@ class Steering:
         return Phase.PAUSED if self._paused else Phase.RUNNING
 
 
-def account_now(account: Account) -> AccountNow:
+def account_now(provider: str, gate: Admission) -> AccountNow:
     """How things stand at an account."""
-    state = account.gate.state()
+    state = gate.state()
     found = state.adaptive
     per_minute = found.calls_per_second * 60 if found and found.calls_per_second else None
     tokens = found.tokens_per_second * 60 if found and found.tokens_per_second else None
     return AccountNow(
-        provider=account.provider.name,
+        provider=provider,
         in_flight=state.in_flight,
         most_in_flight=state.most_in_flight,
         waiting=state.waiting,

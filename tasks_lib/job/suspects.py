@@ -46,7 +46,7 @@ class Suspects:
             return plans
         now = []
         for plan in map(self.judged, plans):
-            if self._bears(plan) < inf:
+            if self.bears(plan) < inf:
                 self._held_back.append(plan)
             else:
                 now.append(plan)
@@ -55,7 +55,11 @@ class Suspects:
     def held_back(self) -> Sequence[Plan]:
         """What was held back, in the order in which it is to be run: whoever is likely to kill comes last."""
         held_back, self._held_back = self._held_back, []
-        return sorted(held_back, key=lambda plan: (-self._bears(plan), len(self._companies[plan.identity])))
+        return self.in_order(held_back)
+
+    def in_order(self, plans: Sequence[Plan]) -> list[Plan]:
+        """Plans of suspects in the order in which they are to be run."""
+        return sorted(plans, key=lambda plan: (-self.bears(plan), len(self._companies[plan.identity])))
 
     def judged(self, plan: Plan) -> Plan:
         """The plan, or that of a row that is not asked any more."""
@@ -72,7 +76,7 @@ class Suspects:
             plan = await draw()
             if plan is None:
                 return None
-            bears = self._bears(plan)
+            bears = self.bears(plan)
             with self._stop.cuts_short():
                 while len(self._under_way) >= min(bears, *self._under_way.values(), inf):
                     self._left = anyio.Event()
@@ -87,7 +91,7 @@ class Suspects:
         self._under_way.pop(plan.task_run_id, None)
         self._left.set()
 
-    def _bears(self, plan: Plan) -> float:
+    def bears(self, plan: Plan) -> float:
         """With how many rows at once, itself counted, a row may be run."""
         if plan.problem is not None:
             return inf  # it makes no call

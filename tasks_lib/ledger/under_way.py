@@ -148,6 +148,22 @@ def find_deaths(ledger: Ledger, *, found_at: datetime) -> int:
     return found
 
 
+def find_deaths_of(ledger: Ledger, *, batch_id: str, worker: int, found_at: datetime) -> frozenset[str]:
+    """Write down in the ledger what a worker had under way that has died; gives its task runs.
+
+    Raises:
+        LedgerError: it cannot be written. What was found is found again.
+    """
+    if ledger.path == _IN_MEMORY:
+        return frozenset()
+    path = _path_of(ledger.path, batch_id, worker)
+    deaths = _read(path)
+    ledger.add_deaths(deaths, found_at=found_at)
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+    return frozenset(one.task_run_id for one in deaths)
+
+
 def companies_at_deaths(ledger: Ledger) -> dict[str, tuple[int, ...]]:
     """Of each identity with a death since it was last answered: how many rows were under way at each death.
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import anyio
 from anyio import to_thread
@@ -23,7 +23,7 @@ from tasks_lib.outputs.mime import (
     mime_of_file_type,
     suffix_of,
 )
-from tasks_lib.outputs.store import FilesError, FileStore, fact_of
+from tasks_lib.outputs.store import FilesError, fact_of
 
 _THREADS: Final = 2 * (os.cpu_count() or 1)  # of our own: commits wait for none of them
 _KIND: Final = {
@@ -35,10 +35,22 @@ _SHOWN: Final = 200  # characters of what came instead of a file
 _OGG: Final = {"audio/ogg", "audio/opus"}
 
 
+class Shelf(Protocol):
+    """Where files stay: a `FileStore`, or what stands for one in another process."""
+
+    def put(self, content: bytes, *, task_run_id: str, mime_type: str) -> FileFact:
+        """Keep the file that a task run has made; when this returns, no loss of power can take it away.
+
+        Raises:
+            FilesError: there is no room, or no right to write.
+        """
+        ...
+
+
 class Keeper:
     """Makes the files that answers are, and puts them where they stay."""
 
-    def __init__(self, store: FileStore | None, *, title: str, stop: Callable[[str], None]) -> None:
+    def __init__(self, store: Shelf | None, *, title: str, stop: Callable[[str], None]) -> None:
         """Keep files in a store; without one they go back to the caller with their bytes.
 
         Args:

@@ -1,50 +1,75 @@
-"""The batch's own side of its workers: plans go out, runs come back, and nothing else is done twice."""
+"""The batch's own side of its workers: plans go out, runs come back, and nothing else is done twice.
+
+A worker may be a process of this machine or one elsewhere, may come late, and may die. What it has been given
+and not handed in is known here: others get it. What it hands in once it counts as dead is never heard.
+"""
 
 import math
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from time import monotonic
 
 import anyio
 from anyio import to_thread
-from anyio.abc import Process, UNIXSocketStream
+from anyio.abc import Process, TaskGroup, UNIXSocketStream
 
-from tasks_lib.domain.fingerprint import content_hash
+from tasks_lib.domain.failure import FailureKind
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.plan import Plan
 from tasks_lib.engine.breakers import Outage
 from tasks_lib.engine.feed import Feed
-from tasks_lib.engine.money import Money, Reserved, Spent
-from tasks_lib.engine.stop import Stop
+from tasks_lib.engine.gate import Gate
+from tasks_lib.engine.leases import Answer, Reserve, Settle
+from tasks_lib.engine.lessor import Holder, Lessor
+from tasks_lib.engine.money import Money
+from tasks_lib.engine.run import utc_now
+from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.job.accounts import Part, limits_for, open_gates
 from tasks_lib.job.books import Books
 from tasks_lib.job.setup import Setup
+from tasks_lib.job.steering import account_now
+from tasks_lib.job.suspects import Suspects
+from tasks_lib.job.workers.channel import LOST, Channel, Outbox, Pulse
+from tasks_lib.job.workers.door import Door
 from tasks_lib.job.workers.frames import (
     Act,
+    Answers,
     Begin,
-    Channel,
+    Broke,
     Committed,
     Done,
+    Drawn,
     Drop,
     Frame,
     Gone,
-    Granted,
     Halt,
-    Need,
+    Keep,
+    Kept,
+    Left,
+    Noted,
     Plans,
     State,
     Want,
+    Words,
 )
-from tasks_lib.ledger import Facts, Ledger, LedgerError, together
+from tasks_lib.job.workers.luggage import packed, variables_for
+from tasks_lib.job.workers.recruiting import Listen, NoWorker, Recruiter
+from tasks_lib.job.workers.rota import Rota
+from tasks_lib.ledger import Death, Facts, Ledger, LedgerError, together
+from tasks_lib.ledger.under_way import UnderWay, companies_at_deaths, find_deaths_of
 from tasks_lib.live import AccountNow, ModelNow
+from tasks_lib.outputs import FilesError, FileStore
 
+ABSENCE = 120.0  # seconds without any worker, after which a batch gives up
 _PATIENCE = 30.0  # seconds in which a worker that was told to drop everything hands in what it has
-
-
-class WorkerDied(Exception):
-    """A worker ended without a word; what it had under way is asked again by the next batch."""
+_TO_CLOSE = 60.0  # seconds in which whoever has started workers elsewhere sees to their end
+_TO_END = 5.0  # seconds in which a process ends that has hung up
+_IN_A_ROW = 3  # for each worker: so many come to their end with no row answered in between
+_AT_A_TIME = 256  # plans that are had from the feed for each worker
+_TOLD = 10  # warnings of workers that died; that there were more is told once
 
 
 @dataclass(slots=True)
@@ -56,36 +81,85 @@ class _Arrived:
     error: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Worker:
+    """A worker that has come, and what it has."""
+
     number: int
-    process: Process
+    seat: int  # whose part of the limits it has, if it is a process of ours
     channel: Channel
-    leases: list[Reserved] = field(default_factory=list)
+    process: Process | None  # None: elsewhere
+    outbox: Outbox[Answer]
+    holder: Holder
+    wants: int = 0  # plans
+    given: dict[str, Plan] = field(default_factory=dict)  # by task run; what was handed in is not among them
+    begun: dict[str, Plan] = field(default_factory=dict)  # those under way; of a worker elsewhere only
+    sums: set[int] = field(default_factory=set)  # numbers of money set aside for a process of ours
     accounts: tuple[AccountNow, ...] = ()
     models: tuple[ModelNow, ...] = ()
     under_way: int = 0
-    gone: bool = False
+    broke: Broke | None = None
+    ended: Gone | None = None  # in order
+    is_gone: bool = False  # however
 
 
 class Fleet:
     """Runs a batch's rows in several processes."""
 
     def __init__(
-        self, setup: Setup, *, ledger: Ledger, batch_id: str, books: Books, stop: Stop, money: Money
+        self,
+        setup: Setup,
+        *,
+        ledger: Ledger,
+        batch_id: str,
+        books: Books,
+        stop: Stop,
+        money: Money,
+        suspects: Suspects,
+        under_way: UnderWay,
+        recruiter: Recruiter | None = None,
+        listen: Listen | None = None,
+        pulse: Pulse | None = None,
+        absence: float = ABSENCE,
     ) -> None:
-        """Nothing is started before `run`."""
+        """Nothing is started before `run`.
+
+        Without a recruiter workers are processes of this machine. `absence` is how long, in seconds, a batch
+        waits while it has no worker at all.
+        """
         self._setup = setup
         self._ledger = ledger
         self._batch_id = batch_id
         self._books = books
         self._stop = stop
         self._money = money
-        self._leases_money = money.is_limited
+        self._suspects = suspects
+        self._under_way = under_way
+        self._recruiter = recruiter
+        self._listen = listen or Listen()
+        self._pulse = pulse or Pulse()
+        self._absence = absence
+        self._rota = Rota(suspects)
+        self._changed = anyio.Event()  # somebody may be given something, or all is over
+        self._over = anyio.Event()
+        self._no_more = False  # every row is accounted for
+        self._dropping = False
         self._workers: list[_Worker] = []
+        self._coming = 0  # processes of ours that are being started
+        self._awaited: set[int] = set()  # numbers of workers that were asked for and have not called in
+        self._numbered = 0
+        self._in_a_row = 0  # workers that came to their end since a row was answered
+        self._deaths = 0
         self._arrived: list[_Arrived] = []
         self._committing = anyio.Lock(fast_acquire=True)
+        self._act = Act()  # what the user has done to the batch so far
         self._acts, self._to_tell = anyio.create_memory_object_stream[Act](math.inf)
+        self._gates: Mapping[str, Gate] = {}
+        self._luggage = packed(setup)
+        self._variables = variables_for(setup)
+        self._lessor: Lessor
+        self._door: Door
+        self._tasks: TaskGroup
         self.warnings: list[str] = []
         self.outages: list[Outage] = []
 
@@ -96,158 +170,350 @@ class Fleet:
 
         Raises:
             LedgerError: a commit failed; what was committed before stands.
-            WorkerDied: a worker was killed, or broke.
+            Mistake: nobody can call in where workers were to be listened for.
         """
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._let_go)
+            if self._recruiter is not None:
+                self._gates = stack.enter_context(open_gates(self._setup, warn=self._warn))
+                self._apply(self._act)
+                self._door = Door(self._listen, batch_id=self._batch_id, let_in=self._let_in, warn=self._warn)
+                await stack.enter_async_context(self._door.opened())
+            self._lessor = Lessor(self._gates, self._money, clock=monotonic)
+            try:
+                async with anyio.create_task_group() as self._tasks:
+                    self._tasks.start_soon(self._lessor.run)
+                    self._tasks.start_soon(self._hand_out, feed)
+                    self._tasks.start_soon(self._tell_stop)
+                    self._tasks.start_soon(self._tell_acts)
+                    self._tasks.start_soon(self._miss_them)
+                    for seat in range(self._setup.job.workers):
+                        self._hire(seat)
+                    await self._over.wait()
+                    self._tasks.cancel_scope.cancel()
+            except anyio.get_cancelled_exc_class():
+                with anyio.move_on_after(_PATIENCE, shield=True):
+                    await self._drop()
+                raise
+
+    async def _let_go(self) -> None:
+        """Hang up on all workers, and see processes of ours to their end."""
+        self._acts.close()
+        self._to_tell.close()
+        with anyio.CancelScope(shield=True):
+            for worker in self._workers:
+                worker.holder.gone()
+                await worker.channel.aclose()
+                if worker.process is not None:
+                    await _ended(worker.process, within=_PATIENCE)
+            if self._recruiter is not None:
+                with anyio.move_on_after(_TO_CLOSE):
+                    await self._recruiter.close()
+
+    # Workers come and go.
+
+    def _hire(self, seat: int) -> None:
+        """Have one more worker."""
+        number, self._numbered = self._numbered, self._numbered + 1
+        if self._recruiter is None:
+            self._coming += 1
+            self._tasks.start_soon(self._start, number, seat)
+        else:
+            self._awaited.add(number)
+            self._tasks.start_soon(self._ask_for, number, self._recruiter)
+
+    async def _ask_for(self, number: int, recruiter: Recruiter) -> None:
+        """Have a worker started elsewhere."""
         try:
-            for number in range(self._setup.job.workers):
-                self._workers.append(await self._started(number))
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._tell_stop)
-                tasks.start_soon(self._tell_acts)
-                try:
-                    async with anyio.create_task_group() as serving:
-                        for worker in self._workers:
-                            serving.start_soon(self._serve, worker, feed)
-                except anyio.get_cancelled_exc_class():
-                    with anyio.move_on_after(_PATIENCE, shield=True):
-                        await self._drop(feed)
-                    raise
-                tasks.cancel_scope.cancel()
-        finally:
-            self._acts.close()
-            self._to_tell.close()
-            with anyio.CancelScope(shield=True):
-                for worker in self._workers:
-                    await worker.channel.aclose()
-                    with anyio.move_on_after(_PATIENCE):
-                        await worker.process.wait()
-                    if worker.process.returncode is None:
-                        worker.process.kill()
-                        await worker.process.wait()
+            with self._stop.cuts_short():
+                await recruiter.begin(self._door.ticket(number))
+        except NoWorker as why:
+            self._door.tear_up(number)
+            self._awaited.discard(number)
+            self._warn(f"worker {number + 1} cannot be had: {why}")
+            if not (self._awaited or self._present):
+                self._stop.call(Why.FAILURES, f"no worker can be had: {why}")
 
-    def pause(self, *, paused: bool) -> None:
-        """Have all workers begin no more calls, or go on."""
-        self._acts.send_nowait(Act(paused=paused))
+    async def _start(self, number: int, seat: int) -> None:
+        """Start a process of this machine, and heed it."""
+        with anyio.CancelScope(shield=True):  # one that nobody knows of would be left running
+            ours, theirs = socket.socketpair()
+            with theirs:
+                process = await anyio.open_process(
+                    [sys.executable, "-m", "tasks_lib.job.workers.worker", str(theirs.fileno())],
+                    stdin=None,
+                    stdout=2,  # whatever a library has to say is not for the batch's own output
+                    stderr=None,
+                    pass_fds=(theirs.fileno(),),
+                    env={
+                        name: value
+                        for name, value in self._setup.environment.variables.items()
+                        if name not in self._variables
+                    },
+                )
+            channel = Channel(await UNIXSocketStream.from_socket(ours))
+            worker = self._known(number, seat, channel, process)
+            self._coming -= 1
+        await self._employ(worker)
 
-    def change(self, limits: Limits) -> None:
-        """Have all workers together keep other limits."""
-        self._acts.send_nowait(Act(limits=limits))
+    def _let_in(self, number: int, channel: Channel) -> None:
+        """A worker from elsewhere has called in."""
+        self._awaited.discard(number)
+        self._tasks.start_soon(self._employ, self._known(number, number, channel, None))
 
-    def news(self, remote_ids: Sequence[str]) -> None:
-        """Nobody waits for any: hosted runs are those of one process (see `check_workers`)."""
+    def _known(self, number: int, seat: int, channel: Channel, process: Process | None) -> _Worker:
+        outbox = Outbox[Answer](channel, Answers)
+        holder = self._lessor.holder(outbox.say)
+        worker = _Worker(number, seat, channel, process, outbox, holder)
+        self._workers.append(worker)
+        return worker
 
-    @property
-    def heeds_money(self) -> bool:
-        """Workers that began without a limit do not ask for money."""
-        return self._leases_money
-
-    @property
-    def accounts(self) -> tuple[AccountNow, ...]:
-        """How things stand at the accounts of all workers together, as they last said."""
-        by_name: dict[str, AccountNow] = {}
-        for worker in self._workers:
-            for one in () if worker.gone else worker.accounts:
-                known = by_name.get(one.provider)
-                by_name[one.provider] = one if known is None else _joined(known, one)
-        return tuple(by_name.values())
-
-    @property
-    def models(self) -> tuple[ModelNow, ...]:
-        """How the models do: down for all of them, if they are so for one."""
-        by_name: dict[str, ModelNow] = {}
-        for worker in self._workers:
-            for one in () if worker.gone else worker.models:
-                known = by_name.get(one.model)
-                by_name[one.model] = one if known is None else _seen_by_both(known, one)
-        return tuple(by_name.values())
-
-    @property
-    def under_way(self) -> int:
-        """Rows that workers have drawn and not handed in, as they last said."""
-        return sum(worker.under_way for worker in self._workers if not worker.gone)
-
-    async def _started(self, number: int) -> _Worker:
-        setup = self._setup
-        assert setup.path is not None  # noqa: S101 - a setup of several workers has a file; see job.setup
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await anyio.open_process(
-                [sys.executable, "-m", "tasks_lib.job.workers.worker", str(theirs.fileno())],
-                stdin=None,
-                stdout=2,  # whatever a library has to say is not for the batch's own output
-                stderr=None,
-                pass_fds=(theirs.fileno(),),
-                env=dict(setup.environment.variables),
-            )
-        channel = Channel(await UNIXSocketStream.from_socket(ours))
-        await channel.send(
+    async def _employ(self, worker: _Worker) -> None:
+        """Tell a worker what to work on, and heed it."""
+        is_ours = worker.process is not None
+        await _tell(
+            worker,
             Begin(
-                job=setup.path,  # as it is: where it begins, the paths in its definition do
-                overrides=setup.overrides,
-                fingerprint=content_hash(setup.job.definition),
+                setup=self._luggage,
+                variables=self._variables,
                 batch_id=self._batch_id,
-                number=number,
-                workers=setup.job.workers,
+                number=worker.number,
+                part=Part(number=worker.seat, of=self._setup.job.workers) if is_ours else None,
                 revision_ids=self._ledger.revision_ids(self._batch_id),
-                limits_money=self._leases_money,
-                variants=setup.job.variants,
-            )
+                beat=self._pulse.beat,
+                lease=self._pulse.lease,
+            ),
         )
-        return _Worker(number, process, channel)
+        if is_ours:
+            await _tell(worker, self._act)
+        if self._stop.why is not None:
+            await _tell(worker, Halt(why=self._stop.why, reason=self._stop.reason or ""))
+        await self._serve(worker)
 
-    async def _serve(self, worker: _Worker, feed: Feed) -> None:
-        """Heed what a worker says until it is gone."""
+    async def _serve(self, worker: _Worker) -> None:
+        """Heed what a worker says until it is gone, in order or not."""
         async with anyio.create_task_group() as tasks:
-            while not worker.gone:
-                try:
-                    frame = await worker.channel.receive()
-                except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError) as end:
-                    code = await worker.process.wait()
-                    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-                    raise WorkerDied(f"worker {worker.number + 1} {how}") from end
-                if isinstance(frame, Gone):
-                    self._settle(worker, frame)
-                elif isinstance(frame, State):
-                    worker.accounts, worker.under_way = frame.accounts, frame.under_way
-                    worker.models = frame.models
-                elif isinstance(frame, Halt):
-                    self._stop.call(frame.why, frame.reason)
-                elif isinstance(frame, Done):  # now, so that books and commits keep one order
-                    for run in frame.counted:
-                        self._books.count(run)
-                    self._arrived.append(arrived := _Arrived(frame.facts))
-                    tasks.start_soon(self._commit, worker, frame, arrived)
-                else:
-                    tasks.start_soon(self._answer, worker, frame, feed)
+            tasks.start_soon(worker.channel.keep_alive, self._pulse)
+            tasks.start_soon(worker.outbox.post)
+            with suppress(*LOST):
+                while worker.ended is None and not worker.is_gone:
+                    self._heed(worker, await worker.channel.receive(), tasks)
+            worker.is_gone = True  # whatever comes now is not heard
+            tasks.cancel_scope.cancel()  # but commits: they are paid for
+        with anyio.CancelScope(shield=True):
+            await self._part_from(worker)
 
-    async def _answer(self, worker: _Worker, frame: Frame, feed: Feed) -> None:
-        match frame:
-            case Want(most=most):
-                plans: Sequence[Plan] = ()
+    async def _part_from(self, worker: _Worker) -> None:
+        """A worker is gone: others get what it had, and somebody else takes its place."""
+        how = worker.ended.gave_up if worker.ended is not None else await _how_it_ended(worker)
+        for number in worker.sums:  # for calls that nobody here has seen begin or end
+            worker.holder.heed(Settle(number, None))
+        worker.holder.gone()
+        await worker.channel.aclose()
+        if worker.ended is not None:
+            self.outages.extend(worker.ended.outages)
+            self._warn(*worker.ended.warnings)
+        begun = frozenset(worker.begun)
+        if worker.ended is None:
+            begun = await self._bury(worker)
+        self._rota.bring_back(tuple(worker.given.values()), begun=begun)
+        worker.given.clear()
+        self._workers.remove(worker)
+        if how is not None and not (self._stop.called or self._no_more or self._dropping):
+            self._replace(worker, how)
+        self._look()
+
+    async def _bury(self, worker: _Worker) -> frozenset[str]:
+        """Write down which rows were under way when a worker died; they are suspects from now on.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        found_at = utc_now()
+        if worker.process is not None:
+            begun = await to_thread.run_sync(
+                lambda: find_deaths_of(
+                    self._ledger, batch_id=self._batch_id, worker=worker.number, found_at=found_at
+                )
+            )
+        else:
+            plans = tuple(worker.begun.values())
+            if worker.broke is not None and worker.broke.run in worker.begun:
+                plans = (worker.begun[worker.broke.run],)  # that one alone is to blame
+            deaths = [
+                Death(
+                    batch_id=self._batch_id,
+                    task_run_id=plan.task_run_id,
+                    identity=plan.identity,
+                    row_key=plan.row_key,
+                    row_number=plan.row_number,
+                )
+                for plan in plans
+            ]
+            await to_thread.run_sync(lambda: self._ledger.add_deaths(deaths, found_at=found_at))
+            for plan in worker.begun.values():
+                self._under_way.ended(plan)
+            begun = frozenset(worker.begun)
+            worker.begun.clear()
+        if begun:
+            self._suspects.learn(await to_thread.run_sync(companies_at_deaths, self._ledger))
+        return begun
+
+    def _replace(self, worker: _Worker, how: str) -> None:
+        """Have another worker in place of one that is gone, unless they all go."""
+        self._deaths += 1
+        self._in_a_row += 1
+        whose = f"worker {worker.number + 1}"
+        if self._deaths <= _TOLD:
+            self._warn(f"{whose} {how}; others go on with its rows")
+        elif self._deaths == _TOLD + 1:
+            self._warn("and further workers came to their end")
+        if self._in_a_row > _IN_A_ROW * self._setup.job.workers:
+            self._stop.call(
+                Why.FAILURES,
+                f"{self._in_a_row} workers in a row came to their end with no row answered in between; "
+                f"{whose} {how}. What they had to say is in their own logs, or above",
+            )
+            return
+        self._hire(worker.seat)
+
+    async def _miss_them(self) -> None:
+        """Give up once there was no worker for too long."""
+        since = monotonic()
+        while True:
+            await anyio.sleep(min(1.0, self._absence / 4))
+            now = monotonic()
+            if self._present:
+                since = now
+            elif now - since > self._absence:
+                where = f" at {', '.join(self._door.hosts)} port {self._door.port}" if self._gates else ""
+                self._stop.call(
+                    Why.FAILURES,
+                    f"no worker has called in{where} for {self._absence:g} s. Look at whatever starts them, "
+                    "and at whether they reach that address: a firewall, another network, another version",
+                )
+                return
+
+    def _warn(self, *warnings: str) -> None:
+        self.warnings.extend(one for one in warnings if one not in self.warnings)
+
+    @property
+    def _present(self) -> int:
+        return len(self._workers) + self._coming
+
+    def _look(self) -> None:
+        """Something has changed: look at who may have what, and whether all is over."""
+        self._changed.set()
+        if (self._stop.called or self._no_more) and not self._present:
+            self._over.set()
+
+    # What they are given, and what they hand in.
+
+    async def _hand_out(self, feed: Feed) -> None:
+        """Give plans to whoever wants some, until every row is accounted for."""
+        is_all = False
+        while not self._stop.called:
+            self._changed = anyio.Event()
+            self._give(is_all=is_all)
+            if not is_all and self._rota.runs_dry and any(one.wants for one in self._workers):
+                drawn: Sequence[Plan] = ()
                 with self._stop.cuts_short():
-                    plans = await feed.draw_some(most)
-                await _tell(worker, Plans(plans=() if self._stop.called else tuple(plans)))
-            case Need(worst=worst):
-                await _tell(worker, self._granted(worker, worst))
+                    drawn = await feed.draw_some(_AT_A_TIME * max(1, len(self._workers)))
+                    is_all = not drawn
+                self._rota.bring(drawn)
+            elif is_all and self._rota.is_empty and not any(one.given for one in self._workers):
+                break
+            else:
+                with self._stop.cuts_short():
+                    await self._changed.wait()
+        self._no_more = True
+        for worker in tuple(self._workers):
+            self._tell_end(worker)
+        self._look()
 
-    def _granted(self, worker: _Worker, worst: Decimal) -> Granted:
+    def _give(self, *, is_all: bool) -> None:
+        for worker in self._workers:
+            if not worker.wants or worker.is_gone:
+                continue
+            plans = self._rota.next_for(
+                worker.given, most=worker.wants, among=len(self._workers), is_all=is_all
+            )
+            if plans:
+                worker.wants = 0
+                worker.given.update((plan.task_run_id, plan) for plan in plans)
+                self._tasks.start_soon(_tell, worker, Plans(plans=tuple(plans)))
+
+    def _tell_end(self, worker: _Worker) -> None:
+        if worker.wants:
+            worker.wants = 0
+            self._tasks.start_soon(_tell, worker, Plans(plans=()))
+
+    def _heed(self, worker: _Worker, frame: Frame, tasks: TaskGroup) -> None:
         try:
-            lease = self._money.lease(worst, among=len(self._workers))
-        except Spent as spent:
-            return Granted(amount=Decimal(0), reason=str(spent))
-        worker.leases.append(lease)
-        return Granted(amount=lease.worst)
+            self._do(worker, frame, tasks)
+        except KeyError as unknown:  # of a row or an account that it was not given: no worker of ours
+            worker.broke = Broke(error=f"it spoke of {unknown}, which it does not have", run=None)
+            worker.is_gone = True
 
-    def _settle(self, worker: _Worker, gone: Gone) -> None:
-        """Take back what a worker has not spent."""
-        worker.gone = True
-        self.outages.extend(gone.outages)
-        self.warnings.extend(warning for warning in gone.warnings if warning not in self.warnings)
-        unspent = gone.unspent
-        for lease in worker.leases:
-            back = min(lease.worst, max(unspent, Decimal(0)))
-            unspent -= back
-            self._money.settle(lease, lease.worst - back)
+    def _do(self, worker: _Worker, frame: Frame, tasks: TaskGroup) -> None:
+        match frame:
+            case Words(words=words):
+                for word in words:
+                    self._heed_word(worker, word)
+            case Want(most=most):
+                worker.wants = most
+                if self._no_more:
+                    self._tell_end(worker)
+                else:
+                    self._changed.set()
+            case Done():
+                self._count(worker, frame)
+                self._arrived.append(arrived := _Arrived(frame.facts))
+                tasks.start_soon(self._commit, worker, frame, arrived)
+            case Keep():
+                tasks.start_soon(self._keep, worker, frame)
+            case State():
+                worker.accounts, worker.under_way = frame.accounts, frame.under_way
+                worker.models = frame.models
+            case Halt(why=why, reason=reason):
+                self._stop.call(why, reason)
+            case Broke():
+                worker.broke = frame
+            case Gone():
+                worker.ended = frame
+
+    def _heed_word(self, worker: _Worker, word: object) -> None:
+        match word:
+            case Drawn(run=run):
+                plan = worker.given[run]
+                self._under_way.began(plan)
+                worker.begun[run] = plan
+            case Noted(why=why, reason=reason):
+                self._stop.note(why, reason)
+            case Left(run=run):
+                left = worker.given.pop(run, None)
+                worker.begun.pop(run, None)
+                if left is not None and worker.process is None:
+                    self._under_way.ended(left)
+                self._changed.set()
+            case _:
+                if worker.process is not None and isinstance(word, Reserve):
+                    worker.sums.add(word.number)
+                elif worker.process is not None and isinstance(word, Settle):
+                    worker.sums.discard(word.number)
+                worker.holder.heed(word)  # type: ignore[arg-type]  # what is left are words on calls and money
+
+    def _count(self, worker: _Worker, done: Done) -> None:
+        """Runs were handed in: now, so that books and commits keep one order."""
+        if not worker.given.keys() >= set(done.runs):
+            raise KeyError("runs")
+        for run in done.runs:
+            del worker.given[run]
+        for one in done.counted:
+            self._books.count(one)
+            if one.kind is not FailureKind.POISONED:
+                self._in_a_row = 0
+        self._changed.set()
 
     async def _commit(self, worker: _Worker, done: Done, arrived: _Arrived) -> None:
         """Commit what has arrived by now: while one commit is made, others share the next one."""
@@ -257,6 +523,8 @@ class Fleet:
                     await self._commit_arrived()
             if arrived.error is None:
                 self._books.committed(len(done.counted))
+                for plan in filter(None, (worker.begun.pop(run, None) for run in done.runs)):
+                    self._under_way.ended(plan)
             for run in done.counted:
                 await self._books.count_down(run)
             await _tell(worker, Committed(number=done.number, error=arrived.error))
@@ -275,33 +543,133 @@ class Fleet:
             one.error = error
             one.durable.set()
 
+    async def _keep(self, worker: _Worker, keep: Keep) -> None:
+        """Keep a file that a worker elsewhere has made of an answer."""
+        store = FileStore.beside(self._ledger.path)
+        with anyio.CancelScope(shield=True):  # it is paid for
+            assert store is not None  # noqa: S101 - a job in a file has a ledger in one; see `check_spread`
+            try:
+                file = await to_thread.run_sync(
+                    lambda: store.put(keep.content, task_run_id=keep.task_run_id, mime_type=keep.mime_type)
+                )
+                kept = Kept(number=keep.number, file=file)
+            except FilesError as error:
+                kept = Kept(number=keep.number, error=str(error))
+            await _tell(worker, kept)
+
+    # What the user does to a batch, and sees of it.
+
+    def pause(self, *, paused: bool) -> None:
+        """Have all workers begin no more calls, or go on."""
+        self._have(Act(paused=paused))
+
+    def change(self, limits: Limits) -> None:
+        """Have all workers together keep other limits."""
+        self._have(Act(limits=limits))
+
+    def news(self, remote_ids: Sequence[str]) -> None:
+        """Nobody waits for any: hosted runs are those of one process (see `check_workers`)."""
+
+    @property
+    def accounts(self) -> tuple[AccountNow, ...]:
+        """How things stand at the accounts of all workers together."""
+        if self._gates:
+            return tuple(
+                replace(account_now(name, gate), waiting=self._lessor.waiting(name))
+                for name, gate in self._gates.items()
+            )
+        by_name: dict[str, AccountNow] = {}
+        for worker in self._workers:
+            for one in worker.accounts:
+                known = by_name.get(one.provider)
+                by_name[one.provider] = one if known is None else _joined(known, one)
+        return tuple(by_name.values())
+
+    @property
+    def models(self) -> tuple[ModelNow, ...]:
+        """How the models do: down for all of them, if they are so for one."""
+        by_name: dict[str, ModelNow] = {}
+        for worker in self._workers:
+            for one in worker.models:
+                known = by_name.get(one.model)
+                by_name[one.model] = one if known is None else _seen_by_both(known, one)
+        return tuple(by_name.values())
+
+    @property
+    def under_way(self) -> int:
+        """Rows that workers have drawn and not handed in, as they last said."""
+        return sum(worker.under_way for worker in self._workers)
+
+    def _have(self, act: Act) -> None:
+        """Have workers do this, those that come later, too."""
+        self._act = Act(
+            paused=self._act.paused if act.paused is None else act.paused,
+            limits=self._act.limits if act.limits is None else act.limits,
+        )
+        self._apply(act)
+        self._acts.send_nowait(act)
+
+    def _apply(self, act: Act) -> None:
+        """Do this at the gates that are here; workers elsewhere have none."""
+        for name, gate in self._gates.items():
+            if act.paused is not None:
+                (gate.pause if act.paused else gate.resume)()
+            if act.limits is not None:
+                gate.change(limits_for(self._setup.providers[name], act.limits))
+
+    async def _tell_acts(self) -> None:
+        async for act in self._to_tell:
+            self._lessor.look()  # there may be other money, too
+            for worker in tuple(self._workers):
+                if worker.process is not None:
+                    await _tell(worker, act)
+
     async def _tell_stop(self) -> None:
         """Tell all workers once the stop is called."""
         with self._stop.cuts_short():
             await anyio.sleep_forever()
-        assert self._stop.why is not None  # noqa: S101 - it was called
-        await self._tell_all(Halt(why=self._stop.why, reason=self._stop.reason or ""))
-
-    async def _tell_acts(self) -> None:
-        async for act in self._to_tell:
-            await self._tell_all(act)
+        await self._tell_all(Halt(why=self._stop.why or Why.INTERRUPTED, reason=self._stop.reason or ""))
+        self._look()
 
     async def _tell_all(self, frame: Frame) -> None:
-        for worker in self._workers:
-            if not worker.gone:
-                await _tell(worker, frame)
-
-    async def _drop(self, feed: Feed) -> None:
-        await self._tell_all(Drop())
-        async with anyio.create_task_group() as serving:
+        async with anyio.create_task_group() as tasks:  # nobody waits for one who does not listen
             for worker in self._workers:
-                if not worker.gone:
-                    serving.start_soon(self._serve, worker, feed)
+                tasks.start_soon(_tell, worker, frame)
+
+    async def _drop(self) -> None:
+        """Have all workers leave their calls, and heed what they make of them."""
+        self._dropping = self._no_more = True
+        async with anyio.create_task_group() as self._tasks:
+            for worker in tuple(self._workers):
+                self._tasks.start_soon(self._serve, worker)
+                self._tasks.start_soon(_tell, worker, Drop())
 
 
 async def _tell(worker: _Worker, frame: Frame) -> None:
-    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # it died; who serves it says so
+    with suppress(*LOST):  # it is gone; who serves it says so
         await worker.channel.send(frame)
+
+
+async def _how_it_ended(worker: _Worker) -> str:
+    """What became of a worker that is gone and did not say so; a process of ours is gone after this."""
+    silent = worker.channel.silent_for
+    if worker.process is not None:
+        code = await _ended(worker.process, within=0.0 if silent is not None else _TO_END)
+        if silent is None:
+            told = f": {worker.broke.error}" if worker.broke is not None else ""
+            return (f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}") + told
+    if silent is not None:
+        return f"was not heard of for {silent:.0f} s"
+    return f"broke: {worker.broke.error}" if worker.broke is not None else "hung up"
+
+
+async def _ended(process: Process, *, within: float) -> int:
+    """The exit code of a process that ends by itself within so many seconds, or else is killed."""
+    with anyio.move_on_after(within):
+        await process.wait()
+    if process.returncode is None:
+        process.kill()
+    return await process.wait()
 
 
 def _joined(one: AccountNow, other: AccountNow) -> AccountNow:

@@ -1,41 +1,33 @@
-"""What the batch's own process and its workers tell each other: values, over a socket pair."""
+"""What the batch's own process and its workers tell each other: values, over a `Channel`."""
 
-import pickle
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal
-from pathlib import Path
+from dataclasses import dataclass, field
 
-import anyio
-from anyio.abc import ByteStream
-from anyio.streams.buffered import BufferedByteReceiveStream
-
+from tasks_lib.domain.files import FileFact
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.plan import Plan
-from tasks_lib.domain.task import Revision
 from tasks_lib.engine.breakers import Outage
+from tasks_lib.engine.leases import Answer, Word
 from tasks_lib.engine.stop import Why
+from tasks_lib.job.accounts import Part
 from tasks_lib.job.counted import Counted
+from tasks_lib.job.setup import Setup
 from tasks_lib.ledger import Facts
 from tasks_lib.live import AccountNow, ModelNow
-
-_LENGTH = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin:
     """To a worker: what it works on."""
 
-    job: Path
-    overrides: Mapping[str, object]
-    fingerprint: str  # of the job's definition; a file that was changed meanwhile is another job
+    setup: Setup  # with nothing of the environment
+    variables: Mapping[str, str] = field(repr=False)  # the keys, which lie over the worker's own environment
     batch_id: str
-    number: int  # of the worker, from 0
-    workers: int
+    number: int  # of the worker, from 0; one that takes the place of a dead one has a number of its own
+    part: Part | None  # of the limits, of a process on this machine; None: each call asks for leave
     revision_ids: Mapping[str, str]
-    limits_money: bool
-    variants: tuple[Revision, ...] = ()  # of the revisions, that rows' overrides make
+    beat: float  # seconds; see `channel.Pulse`
+    lease: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +46,19 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Granted:
-    """To a worker: so many dollars more may be spent; nothing: the limit does not hold another call."""
+class Kept:
+    """To a worker: the file that it sent under this number can no longer be lost; or why it is not kept."""
 
-    amount: Decimal
-    reason: str | None = None
+    number: int
+    file: FileFact | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """To a worker: what becomes of its words on calls and money."""
+
+    answers: tuple[Answer, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,82 +89,101 @@ class Want:
     most: int
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """From a worker elsewhere: a task run is under way from now on."""
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """From a worker: a task run is under way no more, and nothing was made of it."""
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """From a worker: some rows will not be run, though others go on; see `Stop.note`."""
+
+    why: Why
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """From a worker: what it has to say of single calls, money and rows, in that order."""
+
+    words: tuple[Word | Drawn | Left | Noted, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """From a worker: runs that are over, to be counted and committed together."""
 
     number: int
+    runs: tuple[str, ...]  # their ids
     counted: tuple[Counted, ...]
     facts: Facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """From a worker: the money does not hold a call that may cost so much."""
+class Keep:
+    """From a worker elsewhere: a file that an answer is, to be kept."""
 
-    worst: Decimal
+    number: int
+    content: bytes = field(repr=False)
+    task_run_id: str
+    mime_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broke:
+    """From a worker that ends by an error nobody foresaw: what it says, and the run that it came of."""
+
+    error: str
+    run: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """From a worker: it has come to its end, and so much of its money is left."""
+    """From a worker: it has come to its end in order."""
 
-    unspent: Decimal
+    gave_up: str | None = None  # why others are to go on with its rows; None: it was told that there are none
     warnings: tuple[str, ...] = ()
     outages: tuple[Outage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """From a worker, now and then: how things stand at its accounts."""
+    """From a worker, now and then: how things stand there."""
 
-    accounts: tuple[AccountNow, ...]
+    accounts: tuple[AccountNow, ...]  # none of a worker that asks for leave: its gates are the batch's own
     under_way: int
     models: tuple[ModelNow, ...] = ()
 
 
-Frame = Begin | Plans | Committed | Granted | Halt | Drop | Act | Want | Done | Need | State | Gone
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """From either: I am still here."""
 
 
-class Channel:
-    """One end of a socket pair that only we and a child of ours hold."""
-
-    def __init__(self, stream: ByteStream) -> None:
-        """Speak over this stream."""
-        self._stream = stream
-        self._received = BufferedByteReceiveStream(stream)
-        self._sending = anyio.Lock()
-        self._length: int | None = None  # of the frame that comes, should `receive` have been cancelled there
-
-    async def send(self, frame: Frame) -> None:
-        """Send a frame whole.
-
-        Raises:
-            anyio.BrokenResourceError: the other end is gone.
-        """
-        data = pickle.dumps(frame, protocol=5)
-        async with self._sending:
-            with anyio.CancelScope(shield=True):  # half a frame would be the end of all understanding
-                await self._stream.send(_LENGTH.pack(len(data)) + data)
-
-    async def receive(self) -> Frame:
-        """The next frame.
-
-        Raises:
-            anyio.EndOfStream: the other end has come to its end.
-            anyio.IncompleteRead: the same, in the middle of a frame.
-            anyio.BrokenResourceError: the same, not in order.
-        """
-        if self._length is None:
-            try:
-                (self._length,) = _LENGTH.unpack(await self._received.receive_exactly(_LENGTH.size))
-            except anyio.IncompleteRead as end:
-                raise anyio.EndOfStream from end
-        data = await self._received.receive_exactly(self._length or 0)
-        self._length = None
-        frame: Frame = pickle.loads(data)  # noqa: S301 - of a process that we started, over a socket of our own
-        return frame
-
-    async def aclose(self) -> None:
-        """Hang up."""
-        await self._stream.aclose()
+Frame = (
+    Begin
+    | Plans
+    | Committed
+    | Kept
+    | Answers
+    | Halt
+    | Drop
+    | Act
+    | Want
+    | Words
+    | Done
+    | Keep
+    | Broke
+    | Gone
+    | State
+    | Beat
+)

@@ -24,7 +24,9 @@ class Listen:
     """Where the batch's own process waits for workers from elsewhere."""
 
     bind: tuple[str, ...] = ("127.0.0.1",)  # addresses of this machine; 0.0.0.0 or :: are all of them
-    advertise: tuple[str, ...] = ()  # by which workers call, to be tried in this order; none: as `bind` has it
+    advertise: tuple[
+        str, ...
+    ] = ()  # by which workers call, to be tried in this order; none: as `bind` has it
     port: int = 0  # 0: any that is free
 
 

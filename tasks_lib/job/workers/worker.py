@@ -1,6 +1,9 @@
-"""A worker: `python -m tasks_lib.job.workers.worker DESCRIPTOR`, started by a fleet and by nobody else.
+"""A worker: an engine whose plans come from a batch's own process, and whose runs are committed there.
 
-It ends with whoever started it: a socket that hangs up drops the calls under way.
+One of this machine is `python -m tasks_lib.job.workers.worker DESCRIPTOR`, started by a fleet and by nobody
+else. One elsewhere is `work_for(ticket)`, in whatever process or thread an engine has for it.
+
+It ends with its batch: when the channel is gone, or nothing was heard for too long, it drops its calls.
 """
 
 import gc
@@ -9,8 +12,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from decimal import Decimal
 from time import monotonic
 
 import anyio
@@ -18,52 +19,62 @@ from anyio import from_thread
 from anyio.abc import UNIXSocketStream
 
 from tasks_lib.configs import Environment
-from tasks_lib.domain.fingerprint import content_hash
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.run import TaskRun
 from tasks_lib.engine.attempt import Account
+from tasks_lib.engine.leased_gate import Lessee
+from tasks_lib.engine.leases import Word
 from tasks_lib.engine.run import Engine
 from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.engine.watch import RowWatch
 from tasks_lib.job.accounts import (
-    Part,
     group_rows,
     limits_for,
     open_accounts,
     rows_at_once,
     rows_at_once_anywhere,
 )
-from tasks_lib.job.causes import is_all
+from tasks_lib.job.causes import is_all, sole_cause
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.kept_files import keep_of
 from tasks_lib.job.row_inputs import preparing
-from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.spared import spare_pandas
 from tasks_lib.job.steering import account_now, model_now
 from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.watch import UnderWayWatch
+from tasks_lib.job.workers.calling import NotLetIn, call_in
+from tasks_lib.job.workers.channel import LOST, Channel, Outbox, Pulse
+from tasks_lib.job.workers.distant_shelf import DistantShelf
 from tasks_lib.job.workers.frames import (
     Act,
+    Answers,
     Begin,
-    Channel,
+    Broke,
     Committed,
     Done,
+    Drawn,
     Drop,
     Frame,
     Gone,
-    Granted,
     Halt,
-    Need,
+    Keep,
+    Kept,
+    Left,
+    Noted,
     Plans,
     State,
     Want,
+    Words,
 )
-from tasks_lib.job.workers.lease import Lease
+from tasks_lib.job.workers.luggage import unpacked
+from tasks_lib.job.workers.recruiting import Ticket
 from tasks_lib.ledger import Facts, LedgerError, facts_of, open_writer
 from tasks_lib.ledger.under_way import UnderWay
 
-_NOTHING = Decimal(0)
 _LOOKED_AT = 1.0  # seconds between two words on how things stand
 _AT_A_TIME = 256  # plans that are asked for at once
+_TO_PART = 10.0  # seconds in which the batch hangs up on a worker that has said that it is gone
+_LONGEST_TOLD = 500  # characters of an error
 
 
 def main() -> None:
@@ -73,72 +84,148 @@ def main() -> None:
     spare_pandas()
     gc.collect()
     gc.freeze()  # as the command does
-    anyio.run(_work, int(sys.argv[1]))
+    anyio.run(_work_here, int(sys.argv[1]))
 
 
-async def _work(descriptor: int) -> None:
+def work_for(ticket: Ticket) -> str:
+    """Take part in the batch that a ticket is for, until it is over, and tell how it ended.
+
+    It may run in any process or thread that has no event loop of its own, and leaves the process as it is:
+    its signals, its modules and its garbage.
+
+    Raises:
+        NotLetIn: the ticket is refused, or no batch can be reached.
+    """
+    return anyio.run(_work_elsewhere, ticket)
+
+
+async def _work_here(descriptor: int) -> None:
     channel = Channel(await UNIXSocketStream.from_socket(descriptor))
-    begin = await channel.receive()
-    assert isinstance(begin, Begin)  # noqa: S101 - it is our own word, and a fleet begins with it
-    setup = load_setup(begin.job, overrides=begin.overrides, environment=Environment.from_os())
-    if content_hash(setup.job.definition) != begin.fingerprint:
-        await channel.send(Halt(why=Why.FAILURES, reason=f"{begin.job} was changed while it is run"))
-        await channel.send(Gone(unspent=_NOTHING))
-        return
-    setup = replace(setup, job=replace(setup.job, variants=begin.variants))
-    worker = Worker(channel, begin, setup)
+    begin: Frame | None = None
+    with suppress(*LOST):
+        begin = await channel.receive()
+    if isinstance(begin, Begin):  # else it is over already
+        await Worker(channel, begin).run()
+
+
+async def _work_elsewhere(ticket: Ticket) -> str:
+    channel = await call_in(ticket)
     try:
-        await worker.run()
-    except BaseException as error:
-        if not (worker.is_orphan or is_all(error, LedgerError)):
-            raise
-        # What could not be committed is known where it should have been, or nobody is left to know it.
+        begin: Frame | None = None
+        with anyio.move_on_after(Pulse().lease), suppress(*LOST):
+            begin = await channel.receive()
+        if begin is None:
+            raise NotLetIn(
+                "the batch has hung up: the ticket was used before, or is another batch's, or its worker "
+                "was given up"
+            )
+        if not isinstance(begin, Begin):
+            return "the batch was over before anything was to be done"
+        return await Worker(channel, begin).run()
+    finally:
+        await channel.aclose()
 
 
 class Worker:
     """An engine whose plans come from elsewhere, and whose runs are committed there."""
 
-    def __init__(self, channel: Channel, begin: Begin, setup: Setup) -> None:
+    def __init__(self, channel: Channel, begin: Begin) -> None:
         """Nothing happens before `run`."""
         self._channel = channel
         self._begin = begin
-        self._setup = setup
-        self._part = Part(number=begin.number, of=begin.workers)
+        self._setup = unpacked(begin.setup, begin.variables, environment=Environment.from_os())
+        self._is_elsewhere = begin.part is None
+        self._outbox = Outbox[Word | Drawn | Left | Noted](channel, Words)
+        self._lessee = Lessee(
+            self._setup.secrets() if self._is_elsewhere else (),
+            self._outbox.say,
+            give_up=self._give_up,
+            clock=monotonic,
+        )
         self._stop = Stop()
         self._plans: deque[Plan] = deque()
         self._no_more = False
         self._came = anyio.Event()  # plans, or the word that there are no more
         self._asked = False
         self._waiting: dict[int, _Reply] = {}  # by the number of what was sent
-        self._granted: deque[_Reply] = deque()
         self._numbered = 0
+        self._handed_in: set[str] = set()  # runs, until their rows have left
+        self._rows = 0
         self._accounts: Mapping[str, Account] = {}
-        self.is_orphan = False
         self._engine: Engine | None = None
+        self._blamed: str | None = None  # the run that an error came of
+        self._gave_up: str | None = None
+        self._orphaned: str | None = None
+        self._noted = False  # whether it was told that the batch will not be whole
+        self._is_parting = False
+        self._hung_up = anyio.Event()
+        self._act = Act()  # what the user had done to the batch before there were accounts here
         self._warnings: list[str] = []
 
-    async def run(self) -> None:
-        """Run what is handed over until there is nothing more, or the end is asked for."""
+    async def run(self) -> str:
+        """Run what is handed over until nothing is left, or the end is asked for; tells how that came."""
+        try:
+            await self._run()
+        except Exception as error:
+            if self._orphaned is None and not is_all(error, LedgerError):
+                await self._tell_error(error)
+                raise
+            # What could not be committed is known where it should have been, or nobody is left to know it.
+        if self._orphaned is not None:
+            return f"{self._rows:,} rows were run, and the calls under way dropped: {self._orphaned}"
+        if self._gave_up is not None:
+            return f"{self._rows:,} rows were run, and the others left to other workers: {self._gave_up}"
+        return f"{self._rows:,} rows were run" + (f": {self._stop.reason}" if self._stop.reason else "")
+
+    async def _run(self) -> None:
         begin = self._begin
-        lease = Lease(self._need) if begin.limits_money else None
         async with anyio.create_task_group() as listening:
             with anyio.CancelScope() as work:
+                listening.start_soon(
+                    self._channel.keep_alive, Pulse(beat=begin.beat, lease=begin.lease, first=begin.lease)
+                )
                 listening.start_soon(self._listen, work)
+                listening.start_soon(self._outbox.post)
                 listening.start_soon(self._tell_stop)
                 listening.start_soon(self._tell_state)
                 async with open_accounts(
-                    self._setup, warn=self._warnings.append, part=self._part
+                    self._setup,
+                    warn=self._warnings.append,
+                    part=begin.part,
+                    gates=self._lessee.gates if self._is_elsewhere else None,
                 ) as accounts:
                     self._accounts = accounts
-                    await self._run_rows(accounts, lease)
+                    self._do(self._act)
+                    try:
+                        await self._run_rows(accounts)
+                    except anyio.get_cancelled_exc_class():
+                        if not work.cancel_called:  # by whoever runs this worker
+                            await self._part_early()
+                        raise
+            if self._orphaned is None:
+                await self._part()
             listening.cancel_scope.cancel()
-        unspent = lease.unspent if lease is not None else _NOTHING
-        outages = self._engine.breakers.outages if self._engine is not None else ()
-        await self._channel.send(Gone(unspent=unspent, warnings=tuple(self._warnings), outages=outages))
 
-    async def _run_rows(self, accounts: Mapping[str, Account], lease: Lease | None) -> None:
-        under_way = UnderWay(self._setup.job.ledger, batch_id=self._begin.batch_id, worker=self._begin.number)
+    async def _part_early(self) -> None:
+        """Leave what there is still to do to others; what was dropped has been handed in."""
+        self._gave_up = self._gave_up or "was interrupted"
+        if self._orphaned is None:
+            await self._part()
+
+    async def _part(self) -> None:
+        """Say that this is the end, and wait until it was heard: a channel may lose what is sent last."""
+        outages = self._engine.breakers.outages if self._engine is not None else ()
+        with suppress(*LOST), anyio.move_on_after(_TO_PART, shield=True):
+            self._is_parting = True
+            await self._outbox.flush()
+            await self._channel.send(
+                Gone(gave_up=self._gave_up, warnings=tuple(self._warnings), outages=tuple(outages))
+            )
+            await self._hung_up.wait()
+
+    async def _run_rows(self, accounts: Mapping[str, Account]) -> None:
         at_once = rows_at_once(self._setup, accounts)
+        watch, close = self._watched()
         try:
             async with (
                 open_writer(
@@ -151,18 +238,30 @@ class Worker:
                     prices=self._setup.price_lists(),
                     record=writer.add,
                     stop=self._stop,
-                    money=lease,
+                    money=self._lessee.purse,
                     joins=self._setup.job.identical_rows == "once",
-                    watch=UnderWayWatch(under_way, Suspects(self._stop)),
+                    watch=watch,
                     prepare=prepare,
-                    keep=keep_of(self._setup, self._stop),
+                    keep=keep_of(
+                        self._setup,
+                        self._stop,
+                        shelf=DistantShelf(self._kept) if self._is_elsewhere else None,
+                    ),
                     clock=monotonic,
                 )
                 for account in accounts.values():
                     account.gate.on_change = engine.grow
                 await engine.run(self._draw, at_once=at_once, in_outages=rows_at_once_anywhere(accounts))
         finally:
-            under_way.close()
+            close()
+
+    def _watched(self) -> tuple[RowWatch, Callable[[], None]]:
+        """What is told of each row, and how that ends: rows of this machine's workers are in a file, too."""
+        if self._is_elsewhere:
+            return _Told(self, None), _nothing
+        begin = self._begin
+        under_way = UnderWay(self._setup.job.ledger, batch_id=begin.batch_id, worker=begin.number)
+        return _Told(self, UnderWayWatch(under_way, Suspects(self._stop))), under_way.close
 
     def add(
         self, task_runs: Sequence[TaskRun], *, batch_id: str, on_commit: Callable[[int], None] | None = None
@@ -174,104 +273,169 @@ class Worker:
         """
         del batch_id  # there is one
         facts = facts_of(task_runs, revision_ids=self._begin.revision_ids)
-        error = from_thread.run(self._commit, tuple(map(Counted.of, task_runs)), facts)
+        runs = tuple(run.plan.task_run_id for run in task_runs)
+        error = from_thread.run(self._commit, runs, tuple(map(Counted.of, task_runs)), facts)
         if error is not None:
             raise LedgerError(error)
         if on_commit is not None:
             on_commit(len(task_runs))
 
-    async def _commit(self, counted: tuple[Counted, ...], facts: Facts) -> str | None:
+    async def _commit(self, runs: tuple[str, ...], counted: tuple[Counted, ...], facts: Facts) -> str | None:
+        reply = await self._answered(
+            lambda number: Done(number=number, runs=runs, counted=counted, facts=facts)
+        )
+        if isinstance(reply, Committed) and reply.error is None:
+            self._handed_in.update(runs)
+            self._rows += len(runs)
+            return None
+        return reply.error if isinstance(reply, Committed) else self._orphaned
+
+    async def _kept(self, content: bytes, task_run_id: str, mime_type: str) -> Kept:
+        reply = await self._answered(
+            lambda number: Keep(number=number, content=content, task_run_id=task_run_id, mime_type=mime_type)
+        )
+        return reply if isinstance(reply, Kept) else Kept(number=0, error=self._orphaned)
+
+    async def _answered(self, frame_of: Callable[[int], Frame]) -> Committed | Kept | None:
+        """What the batch answers to a frame that has this number; None if nobody is left to answer."""
+        if self._orphaned is not None:
+            return None
         self._numbered += 1
         number = self._numbered
         reply = self._waiting[number] = _Reply()
-        await self._channel.send(Done(number=number, counted=counted, facts=facts))
+        with suppress(*LOST):  # who listens learns that, too, and tells
+            await self._outbox.flush()  # so that a row is known as under way before it is known as over
+            await self._channel.send(frame_of(number))
         await reply.came.wait()
-        return reply.error
+        return reply.answer
 
     async def _draw(self) -> Plan | None:
         while not self._plans:
             if self._no_more:
                 return None
             self._came = anyio.Event() if self._came.is_set() else self._came
-            if not self._asked:
-                self._asked = True
-                await self._channel.send(Want(most=_AT_A_TIME))
+            await self._want()
             with self._stop.cuts_short():
                 await self._came.wait()
             if self._stop.called:
                 return None
         plan = self._plans.popleft()
-        if len(self._plans) < _AT_A_TIME // 2 and not (self._asked or self._no_more):
-            self._asked = True
-            await self._channel.send(Want(most=_AT_A_TIME))
+        if self._is_elsewhere:
+            self._outbox.say(Drawn(plan.task_run_id))  # before anything is asked for it
+        if len(self._plans) < _AT_A_TIME // 2:
+            await self._want()
         return plan
 
-    async def _need(self, worst: Decimal) -> Granted:
-        reply = _Reply()
-        self._granted.append(reply)
-        await self._channel.send(Need(worst=worst))
-        await reply.came.wait()
-        assert reply.granted is not None  # noqa: S101 - it came
-        return reply.granted
+    async def _want(self) -> None:
+        if not (self._asked or self._no_more):
+            self._asked = True
+            with suppress(*LOST):
+                await self._channel.send(Want(most=_AT_A_TIME))
+
+    def left(self, plan: Plan) -> None:
+        """A row is under way no more."""
+        if plan.task_run_id in self._handed_in:
+            self._handed_in.discard(plan.task_run_id)
+        elif self._orphaned is None:
+            if self._stop.noted is not None and not self._noted:
+                self._noted = True
+                self._outbox.say(Noted(*self._stop.noted))
+            self._outbox.say(Left(plan.task_run_id))
+
+    def blame(self, plan: Plan, error: Exception) -> None:
+        """The row brought forth an error that ends this worker."""
+        if not isinstance(error, LedgerError):
+            self._blamed = self._blamed or plan.task_run_id
 
     async def _listen(self, work: anyio.CancelScope) -> None:
-        try:
+        with suppress(*LOST):
             while True:
-                await self._heed(await self._channel.receive(), work)
-        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
-            self._give_up("the batch's own process is gone")
-            work.cancel()
+                self._heed(await self._channel.receive(), work)
+        self._hung_up.set()
+        if self._is_parting:
+            return
+        silent = self._channel.silent_for
+        self._be_orphan(
+            "the batch's own process is gone"
+            if silent is None
+            else f"the batch's own process was not heard of for {silent:.0f} s"
+        )
+        work.cancel()
 
-    async def _heed(self, frame: Frame, work: anyio.CancelScope) -> None:
+    def _heed(self, frame: Frame, work: anyio.CancelScope) -> None:
         match frame:
+            case Answers(answers=answers):
+                for answer in answers:
+                    self._lessee.heed(answer)
             case Plans(plans=plans):
                 self._plans.extend(plans)
                 self._asked, self._no_more = False, not plans
                 self._came.set()
-            case Committed(number=number, error=error):
-                reply = self._waiting.pop(number)
-                reply.error = error
-                reply.came.set()
-            case Granted():
-                reply = self._granted.popleft()
-                reply.granted = frame
+            case Committed() | Kept():
+                reply = self._waiting.pop(frame.number)
+                reply.answer = frame
                 reply.came.set()
             case Halt(why=why, reason=reason):
                 self._stop.call(why, reason)
             case Drop():
                 work.cancel()
-            case Act(paused=paused, limits=limits):
-                for account in self._accounts.values():
-                    if paused is not None:
-                        (account.gate.pause if paused else account.gate.resume)()
-                    if limits is not None:
-                        account.gate.change(
-                            limits_for(account.provider, limits, self._part, shared=account.gate.is_shared)
-                        )
+            case Act():
+                self._act = frame
+                self._do(frame)
+
+    def _do(self, act: Act) -> None:
+        """Do what the user does to the batch at the gates that are here."""
+        for account in self._accounts.values():
+            gate = account.gate
+            if act.paused is not None:
+                (gate.pause if act.paused else gate.resume)()
+            if act.limits is not None:
+                gate.change(limits_for(account.provider, act.limits, self._begin.part, shared=gate.is_shared))
+
+    def _be_orphan(self, reason: str) -> None:
+        """Nobody will answer any more."""
+        self._orphaned = reason
+        self._stop.call(Why.INTERRUPTED, reason)
+        self._lessee.lost()
+        for reply in self._waiting.values():
+            reply.came.set()
+        self._waiting.clear()
 
     def _give_up(self, reason: str) -> None:
-        """Nobody will answer any more."""
-        self.is_orphan = True
+        """No call is let in here in time: come to an end, and leave the batch to others."""
+        self._gave_up = reason
         self._stop.call(Why.INTERRUPTED, reason)
-        for reply in (*self._waiting.values(), *self._granted):
-            reply.error, reply.granted = reason, Granted(amount=_NOTHING, reason=reason)
-            reply.came.set()
 
     async def _tell_stop(self) -> None:
         """Tell the fleet once something here asks for the end of the batch, or says that it is not whole."""
         with self._stop.cuts_short():
             await anyio.sleep_forever()
         assert self._stop.why is not None  # noqa: S101 - it was called
-        with suppress(anyio.BrokenResourceError):  # who listens for it learns that, too
-            await self._channel.send(Halt(why=self._stop.why, reason=self._stop.reason or ""))
+        if self._gave_up is None:
+            with suppress(*LOST):  # who listens for it learns that, too
+                await self._channel.send(Halt(why=self._stop.why, reason=self._stop.reason or ""))
 
     async def _tell_state(self) -> None:
-        while True:
-            await anyio.sleep(_LOOKED_AT)
-            accounts = tuple(account_now(account) for account in self._accounts.values())
-            under_way = self._engine.rows_under_way if self._engine is not None else 0
-            models = tuple(map(model_now, self._engine.breakers.states)) if self._engine is not None else ()
-            await self._channel.send(State(accounts=accounts, under_way=under_way, models=models))
+        with suppress(*LOST):
+            while True:
+                await anyio.sleep(_LOOKED_AT)
+                accounts = () if self._is_elsewhere else self._accounts.items()
+                engine = self._engine
+                await self._channel.send(
+                    State(
+                        accounts=tuple(account_now(name, account.gate) for name, account in accounts),
+                        under_way=engine.rows_under_way if engine is not None else 0,
+                        models=tuple(map(model_now, engine.breakers.states)) if engine is not None else (),
+                    )
+                )
+
+    async def _tell_error(self, error: BaseException) -> None:
+        """Say what ends this worker, and of which row it came."""
+        cause = sole_cause(error)
+        told = f"{type(cause).__name__}: {cause}"[:_LONGEST_TOLD]
+        with suppress(*LOST), anyio.move_on_after(_TO_PART, shield=True):
+            await self._outbox.flush()
+            await self._channel.send(Broke(error=told, run=self._blamed))
 
 
 class _Reply:
@@ -279,8 +443,36 @@ class _Reply:
 
     def __init__(self) -> None:
         self.came = anyio.Event()
-        self.error: str | None = None
-        self.granted: Granted | None = None
+        self.answer: Committed | Kept | None = None
+
+
+class _Told:
+    """Tells a worker of its rows, and whatever else keeps them."""
+
+    def __init__(self, worker: Worker, kept: RowWatch | None) -> None:
+        self._worker = worker
+        self._kept = kept
+
+    def began(self, plan: Plan) -> None:
+        """See `RowWatch`."""
+        if self._kept is not None:
+            self._kept.began(plan)
+
+    def broke(self, plan: Plan, error: Exception) -> None:
+        """See `RowWatch`."""
+        self._worker.blame(plan, error)
+        if self._kept is not None:
+            self._kept.broke(plan, error)
+
+    def ended(self, plan: Plan) -> None:
+        """See `RowWatch`."""
+        self._worker.left(plan)
+        if self._kept is not None:
+            self._kept.ended(plan)
+
+
+def _nothing() -> None:
+    """There is nothing to be closed."""
 
 
 if __name__ == "__main__":

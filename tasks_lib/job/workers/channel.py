@@ -1,0 +1,156 @@
+"""Frames from end to end: whole, in order, and with a beat by which each end knows that the other lives."""
+
+import pickle
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final, Generic, TypeVar
+
+import anyio
+from anyio.abc import ByteStream
+
+from tasks_lib.job.workers.frames import Beat, Frame
+
+LONGEST: Final = 1 << 30  # bytes of a frame; no group of a hundred runs, and no file that is kept, has more
+LOST: Final = (
+    anyio.EndOfStream,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+)
+"""What sending and receiving raise when the other end is gone, or this one was closed."""
+
+_LENGTH = struct.Struct("<Q")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """How the ends of a channel know that the other one lives; seconds."""
+
+    beat: float = 2.0  # each says something at least so often
+    lease: float = 15.0  # who is not heard of for so long is dead
+    first: float = 120.0  # as `lease`, until a word was heard: a process that starts takes its time
+
+
+class Channel:
+    """One end of a connection whose other end is ours, too: a child's, or one that has shown its ticket."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        """Speak over this stream."""
+        self._stream = stream
+        self._received = bytearray()
+        self._sending = anyio.Lock(fast_acquire=True)
+        self._length: int | None = None  # of the frame that comes, should `receive` have been cancelled there
+        self._heard = False  # anything, since somebody last looked
+        self._heard_ever = False
+        self.silent_for: float | None = None  # seconds, if that is why it was closed
+
+    async def send(self, frame: Frame) -> None:
+        """Send a frame whole.
+
+        Raises:
+            anyio.BrokenResourceError: the other end is gone.
+            anyio.ClosedResourceError: this end was closed.
+        """
+        data = pickle.dumps(frame, protocol=5)
+        async with self._sending:
+            with anyio.CancelScope(shield=True):  # half a frame would be the end of all understanding
+                await self._stream.send(_LENGTH.pack(len(data)) + data)
+
+    async def receive(self) -> Frame:
+        """The next frame that says anything; may be cancelled, and called again.
+
+        Raises:
+            anyio.EndOfStream: the other end has come to its end.
+            anyio.BrokenResourceError: the same, not in order.
+            anyio.ClosedResourceError: this end was closed.
+        """
+        while True:
+            if self._length is None:
+                (length,) = _LENGTH.unpack(await self._exactly(_LENGTH.size))
+                if length > LONGEST:
+                    raise anyio.BrokenResourceError
+                self._length = length
+            data = await self._exactly(self._length)
+            self._length = None
+            frame: Frame = pickle.loads(data)  # noqa: S301 - of a process of ours; see the class
+            if not isinstance(frame, Beat):
+                return frame
+
+    async def keep_alive(self, pulse: Pulse) -> None:
+        """Say something now and then, and close this end once nothing was heard for too long.
+
+        Time in which this process itself stood still counts as two beats, since it could hear nobody.
+        """
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._beat, pulse.beat)  # by itself: it may hang where nobody reads any more
+            silent, looked = 0.0, monotonic()
+            while silent < (pulse.lease if self._heard_ever else pulse.first):
+                self._heard = False
+                await anyio.sleep(pulse.beat)
+                now = monotonic()
+                silent = 0.0 if self._heard else silent + min(now - looked, 2 * pulse.beat)
+                looked = now
+            self.silent_for = silent
+            await self.aclose()
+            tasks.cancel_scope.cancel()
+
+    async def aclose(self) -> None:
+        """Hang up at once; what hangs in sending or receiving ends."""
+        await anyio.aclose_forcefully(self._stream)
+
+    async def _beat(self, every: float) -> None:
+        with suppress(*LOST):
+            while True:
+                if not self._sending.locked():  # else something is said already
+                    await self.send(Beat())
+                await anyio.sleep(every)
+
+    async def _exactly(self, count: int) -> bytes:
+        while len(self._received) < count:
+            self._received += await self._stream.receive()
+            self._heard = self._heard_ever = True
+        data = bytes(memoryview(self._received)[:count])
+        del self._received[:count]
+        return data
+
+
+class Outbox(Generic[_T]):
+    """Small words on their way, in their order: those of one moment share a frame."""
+
+    def __init__(self, channel: Channel, frame_of: Callable[[tuple[_T, ...]], Frame]) -> None:
+        """Send by this channel, as such frames."""
+        self._channel = channel
+        self._frame_of = frame_of
+        self._words: list[_T] = []
+        self._any = anyio.Event()
+
+    def say(self, *words: _T) -> None:
+        """Have words sent soon, after those before them."""
+        self._words.extend(words)
+        self._any.set()
+
+    def say_all(self, words: Sequence[_T]) -> None:
+        """The same with several."""
+        self.say(*words)
+
+    async def flush(self) -> None:
+        """Send what is there now.
+
+        Raises:
+            anyio.BrokenResourceError: the other end is gone.
+            anyio.ClosedResourceError: this end was closed.
+        """
+        words, self._words = self._words, []
+        self._any = anyio.Event()
+        if words:
+            await self._channel.send(self._frame_of(tuple(words)))
+
+    async def post(self) -> None:
+        """Send what is said, until the channel is gone or this is cancelled."""
+        with suppress(*LOST):
+            while True:
+                await self._any.wait()
+                await self.flush()

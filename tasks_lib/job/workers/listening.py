@@ -1,0 +1,61 @@
+"""Where a batch listens for workers that others start."""
+
+import socket
+from typing import Final
+from urllib.parse import urlsplit
+
+from tasks_lib.domain.mistake import Mistake
+from tasks_lib.domain.spread import Spread
+from tasks_lib.job.workers.recruiting import Listen
+
+LOOPBACK: Final = "127.0.0.1"
+_EVERY: Final = ("0.0.0.0", "::")  # noqa: S104  # an address that stands for all of this machine's
+_ANYWHERE: Final = "192.0.2.1"  # an address of nobody (RFC 5737), on the other side of the default route
+_ANY_PORT: Final = 9  # nothing is sent to it
+
+
+def listen_of(spread: Spread) -> Listen:
+    """Where workers are listened for, as the job says, or else on the way to the cluster.
+
+    A cluster that is started for the run is on this machine, and so are its workers.
+
+    Raises:
+        Mistake: there is no way to the cluster's machine.
+    """
+    if spread.host is not None and spread.host not in _EVERY:
+        return Listen(bind=(spread.host,), advertise=spread.advertise, port=spread.port)
+    here = _towards(spread)
+    if spread.host is None:
+        return Listen(bind=(here,), advertise=spread.advertise, port=spread.port)
+    return Listen(bind=(spread.host,), advertise=spread.advertise or (here,), port=spread.port)
+
+
+def host_of(address: str) -> str | None:
+    """The host that a cluster's address names; None: whatever cluster this machine is part of."""
+    return urlsplit(address if "://" in address else f"//{address}").hostname if address != "auto" else None
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a name or an address is one by which a machine reaches itself, and no other does."""
+    try:
+        found = socket.getaddrinfo(host, _ANY_PORT, type=socket.SOCK_DGRAM)
+    except OSError:
+        return False
+    return all(str(where[0]).startswith("127.") or where[0] == "::1" for *_, where in found)
+
+
+def _towards(spread: Spread) -> str:
+    """This machine's address on the way to the cluster."""
+    if spread.address is None:
+        return LOOPBACK
+    host = host_of(spread.address) or _ANYWHERE
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, _ANY_PORT, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as way:
+            way.connect(where)  # finds the way, and sends nothing
+            return str(way.getsockname()[0])
+    except OSError as error:
+        raise Mistake(
+            f"there is no way from here to the cluster at {spread.address}: {error.strerror or error}. "
+            "Say where workers call in: --listen, spread.listen."
+        ) from error

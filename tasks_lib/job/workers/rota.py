@@ -1,0 +1,89 @@
+"""Which plans are still to be run, and which of them a worker may have next."""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import ceil, inf
+
+import uuid_utils
+
+from tasks_lib.domain.plan import Plan
+from tasks_lib.job.suspects import Suspects
+
+
+class Rota:
+    """The plans that wait: others first, and last those whose rows were under way when processes died.
+
+    A suspect has no more company, in the worker that runs it, than `domain.deaths` allows: whoever dies, it
+    is one of few, and at last the only one.
+    """
+
+    def __init__(self, suspects: Suspects) -> None:
+        """Begin with none."""
+        self._suspects = suspects
+        self._ready: deque[Plan] = deque()
+        self._held: list[Plan] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no plan waits."""
+        return not (self._ready or self._held)
+
+    @property
+    def runs_dry(self) -> bool:
+        """Whether only suspects wait, if any do."""
+        return not self._ready
+
+    def bring(self, plans: Iterable[Plan]) -> None:
+        """More plans are to be run, after those that wait."""
+        for plan in plans:
+            if self._suspects.bears(plan) < inf:
+                self._hold((plan,))
+            else:
+                self._ready.append(plan)
+
+    def bring_back(self, plans: Sequence[Plan], *, begun: Collection[str]) -> None:
+        """Plans that a worker had are to be run by others, before those that wait.
+
+        Those that it had begun are runs of their own from now on: the old ones are known as dead.
+        """
+        back = [
+            replace(plan, task_run_id=str(uuid_utils.uuid7())) if plan.task_run_id in begun else plan
+            for plan in sorted(map(self._suspects.judged, plans), key=lambda plan: plan.row_number)
+        ]
+        self._hold([plan for plan in back if self._suspects.bears(plan) < inf])
+        self._ready.extendleft(plan for plan in reversed(back) if self._suspects.bears(plan) == inf)
+
+    def next_for(self, given: Mapping[str, Plan], *, most: int, among: int, is_all: bool) -> list[Plan]:
+        """The next plans of a worker that has been given some already; they wait no more.
+
+        Args:
+            given: what it has, by task run.
+            most: how many it wants.
+            among: workers that share what waits, so that in the end none has much while others have nothing.
+            is_all: whether none will come but those that wait, and those that are brought back.
+        """
+        most = min(most, max(1, ceil(len(self._ready) / max(1, among))))
+        if not self._suspects.any:
+            return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
+        bears = min((self._suspects.bears(plan) for plan in given.values()), default=inf)
+        chosen: list[Plan] = []
+        while len(chosen) < most and len(given) + len(chosen) < bears:
+            plan = self._next(company=len(given) + len(chosen) + 1, is_all=is_all)
+            if plan is None:
+                break
+            chosen.append(plan)
+            bears = min(bears, self._suspects.bears(plan))
+        return chosen
+
+    def _next(self, *, company: int, is_all: bool) -> Plan | None:
+        if self._ready:
+            return self._ready.popleft()
+        if not is_all:
+            return None
+        at = next((at for at, one in enumerate(self._held) if self._suspects.bears(one) >= company), None)
+        return self._held.pop(at) if at is not None else None
+
+    def _hold(self, plans: Sequence[Plan]) -> None:
+        if plans:
+            self._held = self._suspects.in_order([*self._held, *plans])
