@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from tasks_lib.cli.forms import AfterAmbiguous, AtMoneyLimit, Form, SchemaOf
+from tasks_lib.cli.forms import AfterAmbiguous, AtMoneyLimit, Form, RunnerName, SchemaOf
 
 app = typer.Typer(
     name="rowmill",
@@ -369,6 +369,43 @@ def run(
             show_default=False,
         ),
     ] = None,
+    runner: Annotated[
+        RunnerName | None,
+        typer.Option(
+            "--runner",
+            help="Have the workers started elsewhere: by Dask or Ray, through Prefect, or by hand.",
+            show_default=False,
+        ),
+    ] = None,
+    runner_address: Annotated[
+        str | None,
+        typer.Option(
+            "--runner-address",
+            metavar="ADDRESS",
+            help="Use the cluster there: tcp://scheduler:8786, ray://head:10001.  "
+            "[dim]\\[default: one on this machine][/]",
+            show_default=False,
+        ),
+    ] = None,
+    listen_at: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            metavar="HOST[:PORT]",
+            help="Where such workers call in: an address of this machine.  "
+            "[dim]\\[default: the one from which the cluster is reached][/]",
+            show_default=False,
+        ),
+    ] = None,
+    tickets: Annotated[
+        Path | None,
+        typer.Option(
+            "--tickets",
+            metavar="FOLDER",
+            help="With --runner hand: where a ticket for each worker is written.",
+            show_default=False,
+        ),
+    ] = None,
     serve: Annotated[
         bool,
         typer.Option(
@@ -411,7 +448,7 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Run a job: ask the model about every row that has no answer yet.
+    r"""Run a job: ask the model about every row that has no answer yet.
 
     Rows that were answered by an earlier run are skipped and cost
     nothing, so the same command resumes an interrupted run, takes up a
@@ -426,6 +463,8 @@ def run(
       rowmill run configs/jobs/reviews.yaml --retry-failed
       rowmill run configs/jobs/reviews.yaml --compare v1,v2
       rowmill run configs/jobs/reviews.yaml --use-fallback-model
+      rowmill run configs/jobs/reviews.yaml --workers 8 --runner dask \
+        --runner-address tcp://scheduler:8786
 
     Ctrl-C once (or SIGTERM) finishes the calls under way, twice drops
     them; what was answered is kept either way.
@@ -455,6 +494,10 @@ def run(
         max_cost_per_day=max_cost_per_day,
         on_ambiguous=on_ambiguous and on_ambiguous.value,
         workers=workers,
+        runner=runner and runner.value,
+        runner_address=runner_address,
+        listen=listen_at,
+        tickets=tickets,
         serve=serve or None,
         use_fallback_model=use_fallback_model or None,
         stored_answers=stored_answers,
@@ -544,9 +587,7 @@ def deploy(
     max_cost_per_day: MaxCostPerDay = None,
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run", metavar="", help="Deploy nothing, and print the entry for a prefect.yaml."
-        ),
+        typer.Option("--dry-run", metavar="", help="Deploy nothing, and print the entry for a prefect.yaml."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -599,6 +640,51 @@ def deploy(
         as_json=as_json,
         dry_run=dry_run,
     )
+
+
+@app.command()
+def worker(
+    ticket: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TICKET",
+            help="The ticket's file; or a folder, of which one ticket after another is taken.",
+            show_default=False,
+        ),
+    ],
+    *,
+    wait: Annotated[
+        float,
+        typer.Option(
+            "--wait", metavar="SECONDS", min=0, help="How long a next ticket in a folder is waited for."
+        ),
+    ] = 60.0,
+) -> None:
+    r"""Make calls for a batch that runs on another machine.
+
+    `rowmill run --runner hand` writes a ticket for each worker that it
+    wants. Bring it to a machine that has the same rowmill and reaches the
+    batch's, and start a worker there: it needs no job, no key and no
+    ledger, and ends with the batch. Whoever has a ticket gets the keys:
+    copy it as you would copy those.
+
+    Several workers may share a folder of tickets on a disk that all of
+    them see: each ticket is taken once, also those that are written when
+    a worker has died.
+
+    For example:
+
+      rowmill run configs/jobs/reviews.yaml --workers 2 --runner hand \
+        --listen 10.0.0.5 --tickets tickets
+      rowmill worker tickets/0198…-worker-1.ticket
+      rowmill worker tickets --wait 600
+
+    Exit codes: 0 its batch is over, 2 there is no ticket, or no batch for
+    it.
+    """
+    from tasks_lib.cli.worker import work_with
+
+    work_with(ticket, wait=wait)
 
 
 @app.command()
@@ -1261,9 +1347,7 @@ def ledger_publish(
     """
     from tasks_lib.cli.ledger import publish_ledger
 
-    publish_ledger(
-        ledger, to=to, data_path=data_path, token_file=token_file, every=follow, as_json=as_json
-    )
+    publish_ledger(ledger, to=to, data_path=data_path, token_file=token_file, every=follow, as_json=as_json)
 
 
 @ledger_app.command("fetch")
@@ -1272,9 +1356,7 @@ def ledger_fetch(
     *,
     source: Annotated[
         str | None,
-        typer.Option(
-            "--from", metavar="PLACE", help="The place; by default the job's.", show_default=False
-        ),
+        typer.Option("--from", metavar="PLACE", help="The place; by default the job's.", show_default=False),
     ] = None,
     ledger: LedgerOption = None,
     token_file: TokenFile = None,

@@ -29,6 +29,14 @@ class AfterAmbiguous(StrEnum):
     FAIL = "fail"
 
 
+class RunnerName(StrEnum):
+    """What starts workers elsewhere."""
+
+    DASK = "dask"
+    RAY = "ray"
+    HAND = "hand"
+
+
 class AtMoneyLimit(StrEnum):
     """What a scheduled run does when its sum of money is spent."""
 

@@ -24,12 +24,16 @@ from tasks_lib.cli.progress import (
 from tasks_lib.cli.summary import Again, show_summary
 from tasks_lib.cli.words import note, tell
 from tasks_lib.configs import Environment
+from tasks_lib.domain.mistake import Mistake
+from tasks_lib.domain.spread import Spread
 from tasks_lib.engine.stop import Stop
 from tasks_lib.job.abilities import untold
 from tasks_lib.job.batch import run_batch
 from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Outcome, Summary, Tally
+from tasks_lib.job.workers.by_hand import ByHand
+from tasks_lib.job.workers.listening import listen_of
 
 Begin = Callable[[Tally, Stop], Awaitable[Summary]]
 
@@ -52,10 +56,11 @@ def run_job(path: Path, *, overrides: Mapping[str, object], options: Options, ma
     environment = Environment.from_os()
     setup = load_setup(path, overrides=overrides, environment=environment)
     tally = Tally()
-    if _wants_prefect(manner, environment):
-        begin = _by_flow(path, overrides=overrides, options=options, say=_unheard if manner.quiet else note)
+    say = _unheard if manner.quiet else note
+    if _wants_prefect(manner, environment, setup.job.spread):
+        begin = _by_flow(path, overrides=overrides, options=options, say=say)
     else:
-        begin = _directly(setup, options=options)
+        begin = _directly(setup, options=options, say=say)
     watched = not manner.quiet and somebody_watches()
     if not (manner.quiet or watched):
         note(f"{setup.job.name}: checking {setup.job.source}")
@@ -84,14 +89,29 @@ def carried_out(begin: Begin, setup: Setup, tally: Tally, *, watched: bool, quie
         gc.unfreeze()
 
 
-def _directly(setup: Setup, *, options: Options) -> Begin:
+def _directly(setup: Setup, *, options: Options, say: Callable[[str], None]) -> Begin:
+    spread = setup.job.spread
+    if spread is None or spread.tickets is None:
+        recruiter, listen = None, None
+    else:
+        recruiter, listen = ByHand(spread.tickets, say=say), listen_of(spread)
+
     async def begin(tally: Tally, stop: Stop) -> Summary:
-        return await run_batch(setup, options=options, tally=tally, stop=stop)
+        return await run_batch(
+            setup, options=options, tally=tally, stop=stop, recruiter=recruiter, listen=listen
+        )
 
     return begin
 
 
-def _wants_prefect(manner: Manner, environment: Environment) -> bool:
+def _wants_prefect(manner: Manner, environment: Environment, spread: Spread | None) -> bool:
+    if spread is not None and not spread.is_by_hand:
+        if manner.prefect is False:
+            raise Mistake(
+                f"workers on {spread.runner.capitalize()} are started by way of Prefect, "
+                "which --no-prefect forbids"
+            )
+        return True
     if manner.prefect is not None:
         return manner.prefect
     # Importing anything of flows readies the environment for Prefect, which only those need who may use it.

@@ -31,6 +31,10 @@ _OPTION_OF = {
     "max_cost_per_day": "--max-cost-per-day",
     "on_ambiguous": "--on-ambiguous",
     "workers": "--workers",
+    "runner": "--runner",
+    "runner_address": "--runner-address",
+    "listen": "--listen",
+    "tickets": "--tickets",
     "stored_answers": "--stored-answers",
 }
 _FLAGS = {"serve": "--serve", "use_fallback_model": "--use-fallback-model"}  # that take no value

@@ -16,8 +16,8 @@ _SUFFIX = ".ticket"
 class ByHand:
     """Writes a ticket for each worker into a folder, and takes back those that are left at the end.
 
-    A file appears whole, and only its user can read it. What a killed batch leaves behind is good for nothing:
-    its secret opens a door that is gone.
+    A file appears whole, and only its user can read it. What a killed batch leaves behind is good for
+    nothing: its secret opens a door that is gone.
     """
 
     def __init__(self, folder: Path, *, say: Callable[[str], None]) -> None:
