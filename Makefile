@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test check aimock schemas crash verdict bench lock clean
+.PHONY: install demo test check aimock schemas crash scheduled verdict bench lock clean
 
 install: $(INSTALLED)  ## a .venv with the command rowmill in it
 
@@ -42,6 +42,9 @@ schemas: install  ## the official JSON Schema Test Suite, which comes with jsons
 crash: install  ## what happens to machines: poisoned rows, full disks, sleep, a hundred kills; ten minutes
 	$(BIN)/python -m pytest -m crash
 	$(BIN)/python -m bench crash
+
+scheduled: install  ## a schedule, machines that die, money that is spent; a Prefect server and workers, six minutes
+	$(BIN)/python -m pytest -m scheduled
 
 verdict: install  ## what an outside judge says of how we keep limits; three minutes
 	$(BIN)/python -m pytest -m verdict

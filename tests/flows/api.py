@@ -80,6 +80,49 @@ class PrefectApi:
             f"/flow_runs/{flow_run_id}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         )
 
+    def resume(self, flow_run_id: str, given: Json) -> Json:
+        """What the form in the UI does."""
+        found: Json = self._post(f"/flow_runs/{flow_run_id}/resume", {"run_input": given})
+        return found
+
+    def states(self, flow_run_id: str) -> list[str]:
+        """The names of all states that a flow run has had."""
+        found = self._ask("GET", f"/flow_run_states/?flow_run_id={flow_run_id}", None)
+        return [state["name"] for state in found]
+
+    def events(self, flow_run_id: str) -> dict[str, Json]:
+        """The events of rowmill's that are related to a flow run, by name."""
+        wanted = {
+            "filter": {
+                "event": {"prefix": ["rowmill."]},
+                "related": {"id": [f"prefect.flow-run.{flow_run_id}"]},
+            }
+        }
+        return {one["event"]: one for one in self._post("/events/filter", wanted)["events"]}
+
+    def automations(self) -> dict[str, Json]:
+        """All automations by name."""
+        return {one["name"]: one for one in self._post("/automations/filter", {})}
+
+    def logs(self, flow_run_id: str) -> list[Json]:
+        """The lines of a flow run's log."""
+        found: list[Json] = self._post("/logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run_id]}}})
+        return found
+
+    def pause_schedules(self, deployment: Json) -> None:
+        """No further run is begun."""
+        self._post(f"/deployments/{deployment['id']}/pause_deployment", {})
+
+    def wait_for_end_as(self, flow_run_id: str, names: set[str], *, within: float) -> Json:
+        """The flow run once its state has one of these names."""
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            found = self.by_id(flow_run_id)
+            if found["state_name"] in names:
+                return found
+            time.sleep(0.5)
+        raise AssertionError(f"still {found['state_name']}: {found['state']}")
+
     def wait_for_end(self, flow_run_id: str, *, within: float) -> Json:
         """The flow run once it is over."""
         return self.wait_for_state(
@@ -108,7 +151,8 @@ class PrefectApi:
         while True:
             try:
                 with _OPENER.open(request, timeout=60) as answer:
-                    return json.load(answer)
+                    text = answer.read()
+                    return json.loads(text) if text else None
             except HTTPError as error:
                 # A server on SQLite is now and then too busy with its own records, and says so with a 503.
                 if error.code != 503 or time.monotonic() > deadline:
