@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Timer
+from threading import Event, Thread
 
 import duckdb
 
@@ -38,7 +38,8 @@ def breaker(
     """
     server.reset()
     server.config(e503=1, ra=0)
-    back = Timer(seconds, lambda: server.config(e503=0))
+    over = Event()
+    back = Thread(target=_bring_back, args=(server, seconds, over))
     try:
         with tempfile.TemporaryDirectory() as folder:
             job = make_project(Path(folder), base_url=server.base_url(), rows=rows, in_flight=in_flight)
@@ -51,7 +52,8 @@ def breaker(
                 before, while_open, after = ledger.execute(_ASKED, times).fetchone() or (0, 0, 0)
                 completed, keys, by_fallback = ledger.execute(_ROWS).fetchone() or (0, 0, 0)
     finally:
-        back.cancel()
+        over.set()
+        back.join()
         server.config(clear=1)
     once = sum(ok == 1 for _, _, ok in server.rows().values())
     yield (
@@ -67,6 +69,15 @@ def breaker(
         raise RuntimeError(f"of {rows} rows {completed} were answered, {keys} are known, {once} asked once")
     if while_open >= 0.02 * rows:
         raise RuntimeError(f"{while_open} rows asked a model that was known to be down")
+
+
+def _bring_back(server: Server, seconds: float, over: Event) -> None:
+    """Let the primary answer again so many seconds after it was first asked."""
+    while not server.stats()["recv"]:
+        if over.wait(0.05):
+            return
+    if not over.wait(seconds):
+        server.config(e503=0)
 
 
 def _add_fallback(folder: Path, base_url: str, *, in_flight: int) -> None:

@@ -1,7 +1,6 @@
 """A project in a folder of its own, a server on loopback, and the command as a child process."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -133,20 +132,23 @@ class Project:
     def begin(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """The command while it runs."""
         return subprocess.Popen(
-            [sys.executable, "-m", "tasks_lib.cli", *map(str, arguments)],
+            [sys.executable, "-c", HEEDING_INTERRUPTS, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_heed_interrupts,  # noqa: PLW1509  # the child has a single thread
         )
 
 
-def _heed_interrupts() -> None:
-    """Undo what a shell does to programs in its background, so that the child can be interrupted."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Undoes what a shell does to programs in its background; in the child itself, since nothing of ours should
+# run between fork and exec of a process with threads.
+HEEDING_INTERRUPTS = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("tasks_lib.cli", run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

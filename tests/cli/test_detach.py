@@ -30,7 +30,7 @@ def logs(started: Project) -> list[Path]:
 
 @pytest.fixture
 def slow(project: Project) -> Iterator[Project]:  # noqa: F811  # the fixture
-    project.provider(lat=300)
+    project.provider(lat=1_500)  # longer than other commands take to begin, on a busy machine, too
     project.rows(40)
     yield project
     notice = notice_beside(project.ledger)

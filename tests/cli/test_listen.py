@@ -13,7 +13,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from tests.cli.conftest import KEY, ROOT, Project
+from tests.cli.conftest import HEEDING_INTERRUPTS, KEY, ROOT, Project
 from tests.live.hook_senders import WHSEC, body_about, signed
 
 ENDING = "Zm9yIHdlYmFnZW50IGFsb25l"
@@ -50,14 +50,13 @@ class Listening:
 def listening(project: Project, *arguments: str, **variables: str) -> Iterator[Listening]:
     """The command, once it listens; whatever happens, it is ended."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tasks_lib.cli", "listen", "--port", "0", *arguments],
+        [sys.executable, "-c", HEEDING_INTERRUPTS, "listen", "--port", "0", *arguments],
         cwd=project.folder,
         env=project.environment(**(variables or SECRETS)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
     with process:
         try:

@@ -1,11 +1,10 @@
 """What is left after a kill -9, and after a disk was full."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,13 +35,12 @@ def whole_runs(ledger: Ledger) -> int:
 
 
 @contextmanager
-def writing_child(path: Path, *, before: Callable[[], None] | None = None) -> Iterator[subprocess.Popen[str]]:
+def writing_child(path: Path, *, through: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.ledger.child", str(path)],
+        [*through, sys.executable, "-m", "tests.ledger.child", str(path)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],
-        preexec_fn=before,  # noqa: PLW1509 - the tests have no threads when they start it
     ) as child:
         try:
             yield child
@@ -122,11 +120,8 @@ def test_a_disk_that_is_full_from_the_start(disk: Path) -> None:
 
 def test_a_limit_on_file_sizes(path: Path) -> None:
     """A file that may not grow is as a full disk: one message, nothing durable lost, and it can go on."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, resource.RLIM_INFINITY))
-
-    with writing_child(path, before=limit) as child:
+    limited = ["bash", "-c", 'ulimit -S -f 4096 && exec "$@"', "limited"]  # KiB
+    with writing_child(path, through=limited) as child:
         out, _ = child.communicate(timeout=60)
     *_, last, error = out.splitlines()
     assert error.startswith("error: no room left on the disk")
