@@ -59,6 +59,7 @@ _POLL = 0.01  # seconds between two looks at what another process may give back
 _LATE = 0.25  # seconds; a head of another process that is later than this has lost its turn
 _NOTICE = 1.0  # seconds in which a process that died is noticed
 _NOTHING = 1e-7  # seconds; too short to wait for
+_SAME_TURN = 0.01  # seconds in which a turn may be had by another call
 _OF_THE_PROVIDER = frozenset(
     {FailureKind.SERVER_ERROR, FailureKind.TIMEOUT, FailureKind.CONNECTION, FailureKind.BROKEN_REPLY}
 )
@@ -239,7 +240,11 @@ class Gate:
         self._go_on(most)
 
     def give_back(self, passed: Passed) -> None:
-        """End a call that entered and was never made: all that was taken for it is there again."""
+        """End a call that entered and was never made: all that was taken for it is there again.
+
+        But its turn is not, unless it is given back at once: turns are what keeps the requests of a minute
+        apart, and one that somebody else had later would come on top of those that are due then.
+        """
         now = self._clock()
         most = self.most_in_flight
         taken = (1.0, passed.input_tokens + passed.output_tokens, passed.input_tokens, passed.output_tokens)
@@ -501,9 +506,12 @@ class Gate:
             self._shared.lock()
         try:
             if used is not taken:
-                self._account.settle(taken, used, at=passed.at, now=now)
+                turn = used
+                if not used[REQUESTS] and now - passed.at > _SAME_TURN:  # its turn is over
+                    turn = (taken[REQUESTS], *used[TOKENS:])
+                self._account.settle(taken, turn, at=passed.at, now=now)
                 if self._narrower is not None:
-                    self._narrower.settle(taken, used, at=passed.at, now=now)
+                    self._narrower.settle(taken, turn, at=passed.at, now=now)
                 if cells[TOLD_UNTIL] > now:
                     for kind, told in enumerate(self._told):
                         told.settle(taken=taken[kind], used=used[kind], now=now)

@@ -36,6 +36,7 @@ _AT_ONCE = 0.05  # seconds in which changes are gathered, so that many are told 
 HUNGRY = 0.75  # of its room: who uses so much of it wants more
 SPARE = 0.25  # of a worker's part, beyond it: calls that wait at the gate, so that it never waits for them
 _FEWEST_SPARE = 4
+GROWS = 2.0  # times what a worker uses: more it is not told at once
 _WORTH_TELLING = 0.1  # of the room that was told
 _CLOSED_ALIKE = 0.05  # seconds by which two ends of a pause may differ
 _NOTHING = Decimal(0)
@@ -340,6 +341,7 @@ def parts_of(most: int, used: Iterable[tuple[int, int]]) -> list[int]:
 
     `used` has for each the calls that it has and the room that it was told. Who uses little keeps an even
     part, and leaves what it does not use to those who want more; the gate sees to it that the whole is kept.
+    Nobody is told more than twice what it uses beyond that, so that what it cannot use is not heaped upon it.
     """
     all_used = list(used)
     even = max(1, math.ceil(most / len(all_used)))
@@ -353,10 +355,11 @@ def parts_of(most: int, used: Iterable[tuple[int, int]]) -> list[int]:
             break
         left -= want
         others -= 1
-    return [
-        part + max(_FEWEST_SPARE, round(SPARE * part))
-        for part in (max(even, math.ceil(level)) if want > level else even for want in wants)
-    ]
+    parts = (
+        max(even, math.ceil(min(level, GROWS * calls))) if want > level else even
+        for (calls, _), want in zip(all_used, wants, strict=True)
+    )
+    return [part + max(_FEWEST_SPARE, round(SPARE * part)) for part in parts]
 
 
 class Holder:
