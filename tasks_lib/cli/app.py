@@ -30,17 +30,20 @@ app.add_typer(ledger_app, name="ledger", help="A team's ledger: serve it, publis
 
 JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="The job's file.", show_default=False)]
 Input = Annotated[
-    Path | None,
+    str | None,  # a path would make s3:/ of s3://
     typer.Option(
-        "--input", metavar="FILE", help="Read this file in place of the job's source.", show_default=False
+        "--input",
+        metavar="FILE",
+        help="Read this in place of the job's source: a file, a folder, a glob in quotes, s3://, gs://, https://.",
+        show_default=False,
     ),
 ]
 Output = Annotated[
-    Path | None,
+    str | None,  # as above
     typer.Option(
         "--output",
         metavar="FILE",
-        help="Write the enriched rows here: .csv, .parquet, .jsonl.",
+        help="Write the enriched rows here: .csv, .parquet, .jsonl; also s3://, gs://.",
         show_default=False,
     ),
 ]

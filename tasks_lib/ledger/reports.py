@@ -1,6 +1,6 @@
 """What people ask of a ledger: reports, one task run, and questions of their own in SQL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from difflib import get_close_matches
@@ -25,7 +25,7 @@ def report(connection: duckdb.DuckDBPyConnection, name: str, *, since: date | No
     Raises:
         NotInLedger: there is no such report.
     """
-    asked = _report_named(name)
+    asked = report_named(name)
     if since is None:
         return connection.execute(asked.text).to_arrow_table()
     connection.execute(f"set variable since = {literal(since.isoformat())}::timestamptz")
@@ -35,7 +35,12 @@ def report(connection: duckdb.DuckDBPyConnection, name: str, *, since: date | No
         connection.execute("reset variable since")
 
 
-def _report_named(name: str) -> Statement:
+def report_named(name: str) -> Statement:
+    """A report's statement.
+
+    Raises:
+        NotInLedger: there is none of that name.
+    """
     known = {one.name: one for one in statements("reports")}
     if name in known:
         return known[name]
@@ -59,7 +64,12 @@ def recorded(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> tuple[p
     Raises:
         NotInLedger: no run has an id that begins so, or several have.
     """
-    found = {"id": _whole_id(connection, task_run_id)}
+
+    def between(first: str, last: str) -> list[str]:
+        asked = statement("queries", "task_runs_between")
+        return [str(row[0]) for row in connection.execute(asked, {"first": first, "last": last}).fetchall()]
+
+    found = {"id": whole_id(task_run_id, between=between)}
     run = connection.execute(statement("queries", "show_task_run"), found).to_arrow_table()
     attempts = connection.execute(statement("queries", "show_attempts"), found).to_arrow_table()
     files = connection.execute(statement("queries", "show_files"), found).to_arrow_table()
@@ -79,19 +89,18 @@ def record_of(run: pa.Table, attempts: pa.Table, files: pa.Table) -> dict[str, A
     return {**record, "attempts": tried, "files": files.to_pylist()}
 
 
-def _whole_id(connection: duckdb.DuckDBPyConnection, task_run_id: str) -> str:
+def whole_id(task_run_id: str, *, between: Callable[[str, str], list[str]]) -> str:
+    """The id that begins so; `between` gives some of those from one to another, 32 digits each.
+
+    Raises:
+        NotInLedger: no run has an id that begins so, or several have.
+    """
     digits = task_run_id.strip().lower().replace("-", "")
     if not _SHORTEST <= len(digits) <= 32 or not _HEX.issuperset(digits):
         raise NotInLedger(
             f"{task_run_id!r} is no task run's id: give all of one, or at least its first {_SHORTEST} digits."
         )
-    found = [
-        str(row[0])
-        for row in connection.execute(
-            statement("queries", "task_runs_between"),
-            {"first": digits.ljust(32, "0"), "last": digits.ljust(32, "f")},
-        ).fetchall()
-    ]
+    found = between(digits.ljust(32, "0"), digits.ljust(32, "f"))
     if not found:
         raise NotInLedger(f"there is no task run {task_run_id} in this ledger.")
     if len(found) > 1:

@@ -17,13 +17,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from secrets import token_urlsafe
 
 import duckdb
 
 from tasks_lib.ledger.errors import LedgerError
+from tasks_lib.ledger.extensions import load_extensions
 from tasks_lib.ledger.guard import check_reads_only
 from tasks_lib.ledger.ledger import Ledger
 from tasks_lib.ledger.statements import literal
@@ -64,8 +63,7 @@ def served(ledger: Ledger) -> Iterator[Served]:
 
 def _begin(ledger: Ledger) -> tuple[str, str]:
     connection = ledger.cursor()
-    for name in _EXTENSIONS:
-        connection.execute(f"load {literal(str(_file_of(name)))}")
+    load_extensions(connection, *_EXTENSIONS, extra="live")
     with suppress(
         duckdb.CatalogException, duckdb.NotImplementedException
     ):  # it is there from an earlier time
@@ -97,18 +95,6 @@ def _may(_: str, statement: str) -> bool:
     except LedgerError:
         return False
     return True
-
-
-def _file_of(name: str) -> Path:
-    """The extension's file in its Python package: nothing is ever fetched."""
-    package = f"duckdb_extension_{name}"
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise LedgerError("install rowmill[live] for that")
-    file = Path(spec.origin).parent / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
-    if not file.is_file():
-        raise LedgerError(f"the installed package {package} is not for DuckDB {duckdb.__version__}")
-    return file
 
 
 def _free_port() -> int:

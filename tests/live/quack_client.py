@@ -9,12 +9,11 @@ import sys
 
 import duckdb
 
-from tasks_lib.ledger.serve import _file_of
+from tasks_lib.ledger.extensions import load_extensions
 
 if __name__ == "__main__":
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-    for name in ("httpfs", "quack"):
-        connection.execute(f"load '{_file_of(name)}'")
+    load_extensions(connection, "httpfs", "quack", extra="live")
     token = sys.stdin.readline().strip()
     for statement in (f"attach '{sys.argv[1]}' as run (token '{token}')", *sys.stdin):
         try:
