@@ -99,8 +99,9 @@ class Dask:
         from prefect_dask import DaskTaskRunner
 
         if self._address is not None:
-            return DaskTaskRunner(address=self._address)
-        return DaskTaskRunner(
+            there: TaskRunner[Any] = DaskTaskRunner(address=self._address)
+            return there
+        here: TaskRunner[Any] = DaskTaskRunner(
             cluster_kwargs={
                 "n_workers": self._workers,
                 "threads_per_worker": 1,
@@ -111,6 +112,7 @@ class Dask:
                 "scheduler_kwargs": {"allowed_failures": 0},
             }
         )
+        return here
 
     @contextmanager
     def asking_once(self) -> Iterator[None]:
@@ -164,11 +166,13 @@ class Ray:
 
         quiet: dict[str, object] = {"log_to_driver": False, "logging_level": "ERROR"}
         if self._address is not None:
-            return RayTaskRunner(address=self._address, init_kwargs=quiet)
-        return RayTaskRunner(
+            there: TaskRunner[Any] = RayTaskRunner(address=self._address, init_kwargs=quiet)
+            return there
+        here: TaskRunner[Any] = RayTaskRunner(
             address="local",  # and not whatever cluster this machine happens to be part of
             init_kwargs={**quiet, "num_cpus": self._workers, "include_dashboard": False},
         )
+        return here
 
     @contextmanager
     def asking_once(self) -> Iterator[None]:

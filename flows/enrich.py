@@ -25,6 +25,7 @@ from flows.money import money_given, suspend_for_money
 from flows.report import DEFAULT_REPORTS, write_reports
 from flows.server import client_settings, own_server_has_ended, reach_api
 from flows.settings import says_how_to_log
+from flows.spread import check_spread
 from flows.states import crashed_too_often, skipped, state_of, state_of_mistake
 from flows.turns import OneWaits
 from flows.within import Carried, Turn, carry_out, flow_run, tell_cancelled
@@ -37,7 +38,9 @@ from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Outcome, Summary, Tally
 
 # overrides that have a parameter of their own
-_NAMED: Final = ("input", "output", "ledger", "reporting_group")
+_NAMED: Final = frozenset(
+    "input output ledger reporting_group workers runner runner_address listen tickets".split()
+)
 
 
 @flow(name="enrich", retries=0, persist_result=False, log_prints=False)
@@ -47,6 +50,11 @@ async def enrich(
     output: str | None = None,
     ledger: str | None = None,
     reporting_group: str | None = None,
+    workers: int | None = None,
+    runner: Literal["dask", "ray", "hand"] | None = None,
+    runner_address: str | None = None,
+    listen: str | None = None,
+    tickets: str | None = None,
     limit: int | None = None,
     overrides: dict[str, Any] | None = None,
     force: bool = False,
@@ -66,6 +74,11 @@ async def enrich(
         output: A destination in place of the job's.
         ledger: A ledger in place of the job's.
         reporting_group: To whose account all rows go, in place of the job's.
+        workers: How many processes make the calls, in place of the job's.
+        runner: What starts them elsewhere, in place of the job's: dask, ray or hand.
+        runner_address: The address of the cluster, in place of the job's.
+        listen: Where such workers call in, HOST[:PORT], in place of the job's.
+        tickets: The folder for tickets of workers that are started by hand, in place of the job's.
         limit: Only the first so many rows.
         overrides: Keys of the job file and their values in place of its own, such as
             {"limits.max_cost": 5, "source.key": "id"}.
@@ -86,7 +99,17 @@ async def enrich(
     handed.begun = True
     run = flow_run()
     handed.flow_run = run.name
-    named = {"input": input, "output": output, "ledger": ledger, "reporting_group": reporting_group}
+    named = {
+        "input": input,
+        "output": output,
+        "ledger": ledger,
+        "reporting_group": reporting_group,
+        "workers": workers,
+        "runner": runner,
+        "runner_address": runner_address,
+        "listen": listen,
+        "tickets": tickets,
+    }
     given = {name: value for name, value in named.items() if value is not None}
     options = Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned)
     setup: Setup | None = None
@@ -194,6 +217,7 @@ async def run_flow(
     parameters = parameters_of(str(job_path), overrides=overrides or {}, options=options or Options())
     # a slip is told before anybody has waited for a server
     setup = load_setup(Path(job_path), overrides=overrides, environment=Environment.from_os())
+    check_spread(setup.job.spread)
     _quiet_console()
     with stop.cuts_short():
         await reach_api(say)

@@ -26,6 +26,7 @@ from flows.handed import Handed
 from flows.log_lines import LogLines
 from flows.money import asks_for_money, within_its_money
 from flows.seats import Seat, SeatTaken, take_seat
+from flows.spread import spreading_of
 from flows.turns import is_free, only_one_waits, wait_until_free
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.engine.stop import Stop
@@ -97,6 +98,7 @@ async def carry_out(setup: Setup, *, options: Options, handed: Handed, turn: Tur
                     if stop.called:
                         break
                     earlier = seat.earlier if seat is not None else ()
+                    spreading = spreading_of(setup.job, stop=stop, warn=tally.warnings.append, say=log.info)
                     try:
                         summary = await run_batch(
                             await within_its_money(setup, given=turn.given, earlier=earlier),
@@ -105,6 +107,8 @@ async def carry_out(setup: Setup, *, options: Options, handed: Handed, turn: Tur
                             stop=stop,
                             chunks=chunks,
                             chunk_rows=handed.chunk_rows,
+                            recruiter=spreading.recruiter,
+                            listen=spreading.listen,
                         )
                     except LedgerInUse:  # somebody else was quicker
                         if monotonic() >= deadline or tally.batch_id is not None:
