@@ -39,6 +39,9 @@ aimock: install  ## an outside server, from npm, that speaks every API; a minute
 schemas: install  ## the official JSON Schema Test Suite, which comes with jsonschema's sources, judges our judging
 	$(BIN)/python -m pytest -m schemas
 
+team: install  ## a team's ledger while servers and publishers are killed, and a lake in PostgreSQL, where there is one
+	$(BIN)/python -m pytest -m team
+
 crash: install  ## what happens to machines: poisoned rows, full disks, sleep, a hundred kills; ten minutes
 	$(BIN)/python -m pytest -m crash
 	$(BIN)/python -m bench crash

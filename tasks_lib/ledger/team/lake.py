@@ -84,6 +84,8 @@ class LakePlace:
         options = [*(["read_only"] if read_only else [])]
         if self.at.data_path is not None:
             options.append(f"data_path {literal(self.at.data_path)}")
+        if self.at.schema is not None:
+            options.append(f"metadata_schema {literal(self.at.schema)}")
         told = f" ({', '.join(options)})" if options else ""
         connection.execute(f"attach {literal(self.at.attach)} as place{told}")
         connection.execute("use place")

@@ -52,6 +52,7 @@ class LakeUri:
 
     attach: str
     data_path: str | None = None  # where a new lake keeps its files; None: a lake that is there knows
+    schema: str | None = None  # of the catalog's tables in PostgreSQL; None: public
 
     def __str__(self) -> str:
         return self.attach
