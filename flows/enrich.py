@@ -38,8 +38,9 @@ from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Outcome, Summary, Tally
 
 # overrides that have a parameter of their own
-_NAMED: Final = frozenset(
-    "input output ledger reporting_group workers runner runner_address listen tickets".split()
+_NAMED: Final = (
+    *("input", "output", "ledger", "reporting_group"),
+    *("workers", "runner", "runner_address", "listen", "tickets"),
 )
 
 
