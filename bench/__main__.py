@@ -1,7 +1,7 @@
 """All benchmarks: `python -m bench [SECTION …]`, against a loopback server that is started for them.
 
-Sections: overhead, latency, rate, adaptive, money, faults, breaker, crash, ledger, memory, parallel. The
-section peers is run if it is named, since it makes environments:
+Sections: overhead, latency, rate, adaptive, money, faults, breaker, crash, ledger, memory, parallel, team.
+The section peers is run if it is named, since it makes environments:
 `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
 `--url http://127.0.0.1:PORT` uses a server that runs already and speaks the same settings; `--quick` is for a
 look, not for a claim.
@@ -26,6 +26,7 @@ from bench.money import money
 from bench.overhead import overhead
 from bench.parallel import parallel
 from bench.peers.run import NAMES, peers
+from bench.team import team
 from tests.llmserver import Server, running_server
 
 SECTIONS = (
@@ -40,6 +41,7 @@ SECTIONS = (
     "ledger",
     "memory",
     "parallel",
+    "team",
 )
 APART = ("peers",)
 
@@ -96,6 +98,8 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         return (
             ledger(rows=5_000, sizes=(50_000,)) if quick else ledger(rows=50_000, sizes=(100_000, 1_000_000))
         )
+    if section == "team":
+        return team(rows=5_000, reported=20_000) if quick else team(rows=20_000, reported=1_000_000)
     if section == "parallel":
         return parallel(rows=600 if quick else 3_000, kills=3)
     if section == "memory":

@@ -6,6 +6,7 @@ change: the lake finds out at the commit, and one of the two looks again.
 """
 
 from contextlib import suppress
+from time import sleep
 from typing import Final
 
 import duckdb
@@ -24,8 +25,16 @@ _CLIENT: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
+_TRIES, _PAUSE = 20, 0.25  # of making a lake; seconds
 _SESSION = "set timezone = 'UTC'; set enable_progress_bar = false; set python_enable_replacements = false"
-_CONFLICT = ("ransaction conflict", "already exists", "write-write", "Conflict", "could not serialize")
+_CONFLICT = (
+    "ransaction conflict",
+    "already exists",
+    "write-write",
+    "Conflict",
+    "could not serialize",
+    "duplicate key",
+)
 _AWAY = ("Unable to connect", "could not connect", "onnection", "server closed")
 
 
@@ -40,15 +49,23 @@ class LakePlace:
             LedgerError: it cannot be attached.
         """
         self.at = at
-        self._connection = duckdb.connect(config=_CLIENT)
-        try:
-            with self._told():
-                self._attach(read_only=read_only)
-                if make:
-                    self._make()
-        except BaseException:
-            self._connection.close()
-            raise
+        for left in range(_TRIES - 1, -1, -1):
+            self._connection = duckdb.connect(config=_CLIENT)
+            try:
+                with self._told():
+                    self._attach(read_only=read_only)
+                    if make:
+                        self._make()
+            except MovedOn:  # somebody else makes the same lake just now
+                self._connection.close()
+                if not left:
+                    raise
+                sleep(_PAUSE)
+            except BaseException:
+                self._connection.close()
+                raise
+            else:
+                return
 
     def close(self) -> None:
         """Let it go."""
