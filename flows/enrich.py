@@ -173,7 +173,7 @@ async def _show(setup: Setup, carried: Carried, *, waits_for_money: bool) -> Non
     """Tell the batch's end: in the log, as artifacts, and as an event."""
     summary, log = carried.summary, get_run_logger()
     tables = await tables_of(summary)
-    log.info("%s (%s; %s left as they were)", told(summary), asked_of(tables.grown), summary.skipped)
+    log.info("%s (asked: %s)", told(summary), asked_of(tables.grown))
     await show_end(summary, tables=tables)
     tell_ended(setup.job, summary, waits_for_money=waits_for_money)
 

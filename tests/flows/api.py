@@ -109,6 +109,25 @@ class PrefectApi:
         found: list[Json] = self._post("/logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run_id]}}})
         return found
 
+    def save_secret(self, name: str, value: str) -> None:
+        """A Secret block, as the UI makes one."""
+        kind = self._ask("GET", "/block_types/slug/secret", None)["id"]
+        wanted = {"block_schemas": {"block_type_id": {"any_": [kind]}}}
+        (schema, *_) = self._post("/block_schemas/filter", wanted)
+        self._post(
+            "/block_documents/",
+            {
+                "name": name,
+                "data": {"value": value},
+                "block_type_id": kind,
+                "block_schema_id": schema["id"],
+            },
+        )
+
+    def put_automation(self, automation: Json) -> str:
+        """The id of a new automation."""
+        return str(self._post("/automations/", automation)["id"])
+
     def pause_schedules(self, deployment: Json) -> None:
         """No further run is begun."""
         self._post(f"/deployments/{deployment['id']}/pause_deployment", {})

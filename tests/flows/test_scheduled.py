@@ -89,7 +89,10 @@ def test_a_schedule_over_a_growing_folder(tmp_path, llm, prefect):
     first = dict.fromkeys(range(1, 21), "a")
     put(inbox, "1.csv", first)
     job = write_job(
-        tmp_path, base_url=llm.base_url(lat=60), in_flight=IN_FLIGHT, more={"source": {"path": "inbox/", "key": "id"}}
+        tmp_path,
+        base_url=llm.base_url(lat=60),
+        in_flight=IN_FLIGHT,
+        more={"source": {"path": "inbox/", "key": "id"}},
     ).path
     name, mark = "growing", f"growing-{tmp_path.name}-{os.getpid()}"
     with worker("growing", env=prefect.env, log=tmp_path / "worker-1.log", mark=mark):
@@ -154,7 +157,9 @@ def test_a_machine_that_dies_is_followed_by_another(tmp_path, llm, prefect):
     job = priced_job(tmp_path, base_url=llm.base_url(lat=150), rows=120, max_cost=9.0)
     mark = f"dying-{tmp_path.name}-{os.getpid()}"
     with worker("dying", env=prefect.env, log=tmp_path / "worker-1.log", mark=mark):
-        rowmill("deploy", job, "--name", "dying", "--pool", "dying", "--on-money-limit", "stop", env=prefect.env)
+        rowmill(
+            "deploy", job, "--name", "dying", "--pool", "dying", "--on-money-limit", "stop", env=prefect.env
+        )
         run = api.run_deployment(api.deployment("enrich/dying"), {})
         soon(lambda: llm.stats()["recv"] > 40, within=PATIENCE)
         kill_all(mark)

@@ -1,0 +1,195 @@
+"""A job as a deployment: what is asked for, what Prefect has of it, and what is told before."""
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import yaml
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+
+from flows.deploy import HEARTBEAT, SILENCE, Wanted, automations_of, schedule_of, wanted
+from tasks_lib.domain.mistake import Mistake
+from tasks_lib.job.stretches import Options
+from tests.flows.conftest import environment_of
+from tests.flows.jobs import write_job
+from tests.flows.processes import ROOT
+
+KEY = "sk-test-scheduled-0123456789"  # must never be seen
+
+
+def rowmill(*arguments: str | Path, env) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "tasks_lib.cli", *arguments],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+
+
+def asked(job: Path, **changed) -> Wanted:
+    told = {
+        "name": "nightly",
+        "schedule": None,
+        "pool": "rowmill",
+        "tags": (),
+        "overrides": {},
+        "options": Options(),
+        "ask_for_money": True,
+        "crash_retries": 3,
+        "report_folder": None,
+    }
+    return wanted(job, **{**told, **changed})
+
+
+@pytest.mark.parametrize(
+    ("given", "schedule"),
+    [
+        ({"cron": "30 2 * * *"}, CronSchedule(cron="30 2 * * *", timezone="UTC")),
+        (
+            {"cron": "30 2 * * 1-5", "timezone": "Europe/Berlin"},
+            CronSchedule(cron="30 2 * * 1-5", timezone="Europe/Berlin"),
+        ),
+        ({}, None),
+    ],
+)
+def test_a_schedule_is_what_was_said(given, schedule):
+    """A cron is meant in UTC unless a zone is named; without either there is no schedule."""
+    assert schedule_of(**{"cron": None, "every": None, "timezone": None, **given}) == schedule
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("90m", 5_400), ("6h", 21_600), ("1d", 86_400)])
+def test_an_interval_has_a_unit(text, seconds):
+    """Times between two runs are written with their unit."""
+    schedule = schedule_of(cron=None, every=text, timezone=None)
+    assert isinstance(schedule, IntervalSchedule)
+    assert schedule.interval == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"cron": "99 2 * * *"}, "--cron '99 2 * * *' is no schedule"),
+        ({"cron": "0 2 * * *", "timezone": "Mars/Base"}, "timezone"),
+        ({"cron": "0 2 * * *", "every": "1h"}, "give one of the two"),
+        ({"every": "1h", "timezone": "UTC"}, "--timezone says where --cron is meant"),
+        ({"every": "sometimes"}, "Write 30m, 6h or 1d"),
+        ({"every": "1s"}, "less than 10 seconds"),
+        ({"every": "²h"}, "Write 30m, 6h or 1d"),
+    ],
+)
+def test_what_is_no_schedule_is_told(given, told):
+    """A wrong schedule is refused in words, before anything is deployed."""
+    with pytest.raises(Mistake, match=told.replace("(", r"\(").replace("*", r"\*")):
+        schedule_of(**{"cron": None, "every": None, "timezone": None, **given})
+
+
+def test_parameters_are_those_of_a_run(tmp_path, monkeypatch):
+    """What is overridden is passed on, paths from the folder that the command was typed in."""
+    monkeypatch.chdir(tmp_path)
+    told = asked(
+        Path("job.yaml"),
+        overrides={"input": Path("today.csv"), "limits.max_cost": 5, "reporting_group": "acme"},
+        options=Options(limit=7),
+        tags=("night", "rowmill"),
+        report_folder=Path("out"),
+    )
+    assert told.parameters == {
+        "job": str(tmp_path / "job.yaml"),
+        "input": str(tmp_path / "today.csv"),
+        "reporting_group": "acme",
+        "limit": 7,
+        "overrides": {"limits.max_cost": 5},
+        "wait_for_ledger": 21_600,
+        "on_money_limit": "ask",
+        "crash_retries": 3,
+        "report_folder": str(tmp_path / "out"),
+    }
+    assert told.tags == ("rowmill", "night")
+    assert told.folder == tmp_path
+
+
+def test_a_dead_run_is_one_that_is_silent_for_long():
+    """One heartbeat that is lost is no death, and whatever else is heard of a run is a sign of life."""
+    dead, goes_on = automations_of("nightly", uuid4())
+    assert SILENCE >= 3 * HEARTBEAT
+    assert dead.trigger.expect == {"prefect.flow-run.*"}
+    assert goes_on.trigger.expect == {"prefect.flow-run.Crashed"}  # and not TakenOver: others do its rows
+    assert dead.trigger.match_related == goes_on.trigger.match_related
+
+
+def test_nothing_is_deployed_where_there_is_no_server(tmp_path):
+    """Without an API there is no schedule, and the message says how to have one; slips come first."""
+    job = write_job(tmp_path / "job", base_url="http://127.0.0.1:9/v1")
+    env = environment_of(tmp_path / "home", HOME=str(tmp_path))
+    done = rowmill("deploy", job.path, "--cron", "30 2 * * *", env=env)
+    assert done.returncode == 2
+    assert "prefect server start" in done.stderr
+    done = rowmill("deploy", job.path, "--set", "limits.max_cots=1", "--cron", "30 2 * * *", env=env)
+    assert done.returncode == 2
+    assert "max_cots" in done.stderr
+
+
+@pytest.mark.prefect
+@pytest.mark.timeout(300)
+def test_a_job_is_deployed_once_however_often(tmp_path, prefect):
+    """The same name replaces what was there: one deployment, one schedule, one automation of each kind.
+
+    A job that cannot be run is not deployed. A key that is missing here is told, and a key that is there goes
+    nowhere. The entry that is printed is one that `prefect deploy` takes.
+    """
+    job = write_job(tmp_path, base_url="https://api.example.com/v1")
+    providers = {"loopback": {"base_url": "https://api.example.com/v1", "key": "DEPLOYED_KEY", "free": True}}
+    (tmp_path / "providers.yaml").write_text(json.dumps(providers))
+    command = ("deploy", job.path, "--name", "twice", "--pool", "deployed")
+
+    wrong = rowmill(*command, "--set", "reporting_group={{custmer}}", env=prefect.env)
+    assert wrong.returncode == 2
+    assert "custmer" in wrong.stderr
+    assert not prefect.api.exists("/deployments/name/enrich/twice")
+
+    done = rowmill(*command, "--cron", "30 2 * * *", "--tag", "a", env=prefect.env)
+    assert done.returncode == 0, done.stderr
+    assert "prefect worker start --pool deployed" in done.stdout
+    assert "DEPLOYED_KEY is not set here" in done.stderr
+    assert "'deployed-key'" in done.stderr
+    env = {**prefect.env, "DEPLOYED_KEY": KEY}
+    done = rowmill(*command, "--every", "6h", "--crash-retries", "0", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["replaced"] == str(job.path)
+    assert not told["pool_made"]
+    assert "DEPLOYED_KEY" not in done.stderr
+
+    found = prefect.api.deployment("enrich/twice")
+    assert found["id"] == told["id"]
+    assert [one["schedule"]["interval"] for one in found["schedules"]] == [21_600.0]
+    assert found["parameters"]["job"] == str(job.path)
+    assert found["tags"] == ["rowmill"]
+    assert (found["work_pool_name"], found["entrypoint"]) == ("deployed", "flows.enrich.enrich")
+    ours = [name for name in prefect.api.automations() if name.startswith("rowmill: twice")]
+    assert ours == ["rowmill: twice is dead"]  # no other goes on after a crash that is not to be tried again
+    assert KEY not in json.dumps(found) + done.stdout + done.stderr
+
+    entry = rowmill(*command, "--cron", "30 2 * * *", "--dry-run", env=env).stdout
+    assert KEY not in entry
+    (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({"deployments": yaml.safe_load(entry)}))
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"],
+        cwd=tmp_path,
+        env={**prefect.env, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = prefect.api.deployment("enrich/twice")
+    assert [one["schedule"]["cron"] for one in found["schedules"]] == ["30 2 * * *"]
+    assert found["parameters"]["crash_retries"] == 3

@@ -1,0 +1,104 @@
+"""Which flow runs of a ledger are dead."""
+
+import os
+import signal
+import subprocess
+import sys
+from uuid import UUID, uuid4
+
+import pytest
+
+from flows.seats import KEPT, SeatTaken, empty_seats, forget, leave, take_seat
+from tests.flows.processes import ROOT
+
+_SIT = """
+import sys
+from pathlib import Path
+from uuid import UUID
+from flows.seats import take_seat
+seat = take_seat(Path(sys.argv[1]), UUID(sys.argv[2]), run=int(sys.argv[3]))
+seat.note("batch-1")
+print("sits", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return tmp_path / "a [strange] name.duckdb"
+
+
+def sitting(ledger, flow_run_id: UUID, *, run: int = 1) -> "subprocess.Popen[bytes]":
+    """A process that has taken a seat, and sits until its input ends."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", _SIT, str(ledger), str(flow_run_id), str(run)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"sits\n"
+    return child
+
+
+def killed(child: "subprocess.Popen[bytes]") -> None:
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+
+
+def test_a_seat_is_empty_once_its_process_is_killed(ledger):
+    """Nobody else can take the seat of a living process; a killed one's is empty, and tells its batches."""
+    one, other = uuid4(), uuid4()
+    child, gone = sitting(ledger, one), sitting(ledger, other, run=3)
+    killed(gone)
+    try:
+        with pytest.raises(SeatTaken):
+            take_seat(ledger, one, run=2)
+        assert list(empty_seats(ledger)) == [(other, 3)]
+    finally:
+        killed(child)
+    assert sorted(empty_seats(ledger)) == sorted([(one, 1), (other, 3)])
+    seat = take_seat(ledger, other, run=4)
+    try:
+        assert seat.earlier == ("batch-1",)
+        assert list(empty_seats(ledger)) == [(one, 1)]  # what this process holds is not empty
+        seat.note("batch-2")
+        assert take_seat(ledger, other, run=4).earlier == ("batch-1", "batch-2")
+    finally:
+        leave(seat)
+    assert sorted(empty_seats(ledger)) == sorted([(one, 1), (other, 4)])
+
+
+def test_a_flow_run_that_ended_begins_with_fresh_money(ledger):
+    """Who runs a flow run again that had come to its end is not charged for what it spent before."""
+    flow_run = uuid4()
+    seat = take_seat(ledger, flow_run, run=7)
+    seat.note("batch-1")
+    seat.over()
+    leave(seat)
+    assert list(empty_seats(ledger)) == [(flow_run, 7)]
+    seat = take_seat(ledger, flow_run, run=8)
+    assert seat.earlier == ()
+    leave(seat)
+
+
+def test_files_do_not_pile_up(ledger):
+    """The file of what cannot be run again goes at once, and any other when it is old."""
+    final, young, old = uuid4(), uuid4(), uuid4()
+    for one in (final, young, old):
+        leave(take_seat(ledger, one, run=1))
+    forget(ledger, final, at_once=True)
+    forget(ledger, young, at_once=False)
+    (path,) = ledger.parent.glob(f"*{old}")
+    os.utime(path, (0, path.stat().st_mtime - KEPT - 60))
+    forget(ledger, old, at_once=False)
+    assert [one for one, _ in empty_seats(ledger)] == [young]
+    assert len(list(ledger.parent.iterdir())) == 1  # and nothing lies beside it
+
+
+def test_a_strange_file_beside_the_ledger_is_left_alone(ledger):
+    """What only looks like a seat is none."""
+    stranger = ledger.with_name(f"{ledger.name}.flow-notes")
+    stranger.write_text("mine")
+    assert list(empty_seats(ledger)) == []
+    assert stranger.read_text() == "mine"
