@@ -1,6 +1,7 @@
 """All benchmarks: `python -m bench [SECTION …]`, against a loopback server that is started for them.
 
-Sections: overhead, latency, rate, adaptive, money, faults, breaker, crash, ledger, memory, parallel, team.
+Sections: overhead, latency, rate, adaptive, money, faults, breaker, crash, ledger, memory, parallel, team,
+leases.
 The section peers is run if it is named, since it makes environments:
 `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
 `--url http://127.0.0.1:PORT` uses a server that runs already and speaks the same settings; `--quick` is for a
@@ -19,6 +20,7 @@ from bench.adaptive import adaptive
 from bench.breaker import breaker
 from bench.crash import crash
 from bench.faults import faults
+from bench.leases import leases
 from bench.ledger import ledger
 from bench.limits import latency, rate
 from bench.memory import memory
@@ -42,6 +44,7 @@ SECTIONS = (
     "memory",
     "parallel",
     "team",
+    "leases",
 )
 APART = ("peers",)
 
@@ -100,6 +103,8 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         )
     if section == "team":
         return team(rows=5_000, reported=20_000) if quick else team(rows=20_000, reported=1_000_000)
+    if section == "leases":
+        return leases(calls=5_000, seconds=1.0) if quick else leases()
     if section == "parallel":
         return parallel(rows=600 if quick else 3_000, kills=3)
     if section == "memory":

@@ -90,6 +90,19 @@ async def test_a_rate_holds_over_all_workers_and_is_used(per_minute):
 
 
 @pytest.mark.anyio
+async def test_a_high_rate_is_used_though_nobody_waits_for_each_call():
+    """Five hundred a second are let in some at a time, and no second sees more than it may."""
+    begun = anyio.current_time()
+    async with leasing(Limits(requests_per_minute=30_000, in_flight=1_000)) as (_, lessor, net):
+        one = Elsewhere(net, lessor)
+        await one.run(rows(2_000), answers(0.3))
+    times = [at - begun for at in one.times]
+    assert times[-1] <= 2_000 / 500 / 0.98
+    assert max(sum(at <= other < at + 1 for other in times) for at in times[::20]) <= 500 * 1.1
+    assert len(set(times)) < 1_500
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("held", [0.2, 2.0])
 async def test_grants_that_are_held_up_do_not_bunch_up(held):
     """Whole lines stand still for a while, again and again: what comes at once then is not called at once."""
