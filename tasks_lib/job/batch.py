@@ -136,6 +136,7 @@ async def run_batch(
                 ),
                 stored=setup.job.stored_answers,
                 take_up=asks_hosted_tasks(setup),
+                batch_id=batch.id,
             )
             if rows == 0:
                 batch.tally.warnings.append(f"{source.description}: there is no row in it (yet)")

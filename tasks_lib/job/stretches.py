@@ -69,13 +69,15 @@ class Stretches:
         count_runs: bool = False,
         stored: StoredAnswers | None = None,
         take_up: bool = False,
+        batch_id: str | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         """Draw from an iterator of stretches, each of as many rows as a chunk has; suspects come last.
 
         With `count_runs`, plans tell how often their row's run came to its end before. Answers that are
         `stored` stand in for calls, unless all rows are to be asked again. With `take_up`, runs of hosted
-        tasks that earlier batches began are seen to their end.
+        tasks that earlier batches began are seen to their end. A batch with a `batch_id` does not look
+        through its own answers: each of its rows has an identity of its own.
         """
         self._rows = rows
         self._planner = planner
@@ -87,6 +89,7 @@ class Stretches:
         self._count_runs = count_runs
         self._stored = stored if not options.force else None
         self._take_up = take_up
+        self._batch_id = batch_id
         self._not_found = set(options.adopt or ())  # ids that were asked for
         self._now = now
         self._at_a_time = 1
@@ -174,7 +177,7 @@ class Stretches:
         if self._options.retry_failed:
             failed = self._ledger.failed(identities)
             return [[one for one in charted if one.identity in failed] for charted in stretches]
-        answered = self._ledger.answered(identities)
+        answered = self._ledger.answered(identities, but_of=self._batch_id)
         if self._options.adopt is not None:
             adopted = self._adopted([one for one in identities if one not in answered])
             return [[one for one in charted if one.identity in adopted] for charted in stretches]

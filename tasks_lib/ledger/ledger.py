@@ -382,14 +382,16 @@ class Ledger:
 
     # reading
 
-    def answered(self, identities: Sequence[str]) -> set[str]:
+    def answered(self, identities: Sequence[str], *, but_of: str | None = None) -> set[str]:
         """Those of the identities (32 hexadecimal digits each) that need no new call: a run completed.
+
+        A batch that looks for answers of others, and not of its own (`but_of`), need not go through its own.
 
         Raises:
             LedgerError: the ledger cannot be read.
         """
         with told(self.path):
-            return results.answered(self.cursor(), identities)
+            return results.answered(self.cursor(), identities, but_of=but_of)
 
     def failed(self, identities: Sequence[str]) -> set[str]:
         """Those of the identities that failed and were never answered.

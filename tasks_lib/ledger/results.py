@@ -4,7 +4,7 @@ A look-up scans one narrow column of all runs, which DuckDB does at 100 million 
 among 1,000,000 runs took 16 ms, and no less from a temporary table of identities, with or without an index.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +14,8 @@ import duckdb
 import pyarrow as pa
 
 from tasks_lib.ledger.statements import statement
+
+_NO_BATCH = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +35,11 @@ class StoredResult:
     citations: str | None = None  # JSON text of what a hosted task says that its answer rests on
 
 
-def answered(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> set[str]:
-    """Those of the identities that a completed run has."""
-    return _those(connection, identities, "answered")
+def answered(
+    connection: duckdb.DuckDBPyConnection, identities: Sequence[str], *, but_of: str | None = None
+) -> set[str]:
+    """Those of the identities that a completed run has, of any batch but that one."""
+    return _those(connection, identities, "answered", {"but_of": but_of or _NO_BATCH})
 
 
 def failed(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> set[str]:
@@ -95,11 +99,16 @@ def results(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) ->
     }
 
 
-def _those(connection: duckdb.DuckDBPyConnection, identities: Sequence[str], query: str) -> set[str]:
+def _those(
+    connection: duckdb.DuckDBPyConnection,
+    identities: Sequence[str],
+    query: str,
+    parameters: Mapping[str, str] | None = None,
+) -> set[str]:
     if not identities:
         return set()
     with relation(connection, "asked", pa.table({"identity": pa.array(identities, pa.string())})):
-        found = connection.execute(statement("queries", query)).to_arrow_table()
+        found = connection.execute(statement("queries", query), dict(parameters or {})).to_arrow_table()
     return {str(identity) for identity in found.column("identity").to_pylist()}
 
 

@@ -1,5 +1,6 @@
 """What is known of rows by their identity: the resume's question, and the export's."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
@@ -8,7 +9,7 @@ from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.run import Status, TaskRun
 from tasks_lib.ledger import Ledger, StoredResult
-from tests.ledger.builders import NOON, answered, begin, plan, refused, run, runs
+from tests.ledger.builders import NOON, answered, begin, plan, refused, run, runs, task_run_id
 
 
 def at(minutes: int, asked: Plan, *, fails: bool = False, answer: str = "positive") -> TaskRun:
@@ -60,6 +61,17 @@ def test_no_rows_at_all(ledger: Ledger) -> None:
     assert (ledger.answered([]), ledger.failed([]), ledger.results([])) == (set(), set(), {})
     identities = [uuid4().hex, uuid4().hex]
     assert (ledger.answered(identities), ledger.results(identities)) == (set(), {})
+
+
+def test_what_a_batch_has_answered_itself(ledger: Ledger) -> None:
+    """A batch may leave its own answers out, and finds those of all others."""
+    here, there, both = runs(3)
+    own, other = begin(ledger), begin(ledger)
+    ledger.add([here, both], batch_id=own)
+    ledger.add([there, run(replace(both.plan, task_run_id=task_run_id()))], batch_id=other)
+    identities = [one.plan.identity for one in (here, there, both)]
+    assert ledger.answered(identities, but_of=own) == {there.plan.identity, both.plan.identity}
+    assert ledger.answered(identities, but_of=other) == {here.plan.identity, both.plan.identity}
 
 
 def test_an_identity_that_is_asked_twice(ledger: Ledger) -> None:
