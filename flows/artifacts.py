@@ -63,7 +63,7 @@ async def progress_shown(
     finally:
         follower.cancel()
         with anyio.CancelScope(shield=True):  # the last word, even of a run that is cut short
-            await asyncio.wait([follower])
+            await asyncio.wait([follower], timeout=_PATIENCE)  # who heeds no cancelling holds up nobody
             await show()
 
 

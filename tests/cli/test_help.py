@@ -23,8 +23,8 @@ def asked(*arguments: str) -> str:
 def test_the_commands() -> None:
     """These are the commands, in the order in which somebody needs them."""
     assert " ".join(COMMANDS) == (
-        "init plan run deploy worker adopt top pause resume cancel limits listen status show report sql export files "
-        "schema"
+        "init plan run deploy worker adopt top pause resume cancel limits listen status show report sql "
+        "export files schema"
     )
 
 

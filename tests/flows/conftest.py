@@ -58,7 +58,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     log = home / "server.log"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with program(command, env=env, log=log) as child:
-        wait_for(f"http://127.0.0.1:{port}/api/health", within=150, child=child, log=log)
+        wait_for(f"http://127.0.0.1:{port}/api/health", within=240, child=child, log=log)
         yield Prefect(api=PrefectApi(f"http://127.0.0.1:{port}/api"), env=env, home=home)
     assert gone(child, within=1)
     assert not left_over(str(home)), "a process of the server's is still there"

@@ -1,6 +1,7 @@
 """A job as a deployment: what is asked for, what Prefect has of it, and what is told before."""
 
 import json
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -18,6 +19,7 @@ from tests.flows.conftest import environment_of
 from tests.flows.jobs import write_job
 from tests.flows.processes import ROOT
 
+DOCS = (ROOT / "docs/scheduled.md").read_text("utf-8")
 KEY = "sk-test-scheduled-0123456789"  # must never be seen
 
 
@@ -176,6 +178,10 @@ def test_a_job_is_deployed_once_however_often(tmp_path, prefect):
     ours = [name for name in prefect.api.automations() if name.startswith("rowmill: twice")]
     assert ours == ["rowmill: twice is dead"]  # no other goes on after a crash that is not to be tried again
     assert KEY not in json.dumps(found) + done.stdout + done.stderr
+
+    (example,) = re.findall(r"^```yaml\n(name: .*?)^```$", DOCS, flags=re.MULTILINE | re.DOTALL)
+    automation = yaml.safe_load(example.replace("00000000-0000-0000-0000-000000000000", found["id"]))
+    assert prefect.api.put_automation(automation)  # which says no to what it does not understand
 
     entry = rowmill(*command, "--cron", "30 2 * * *", "--dry-run", env=env).stdout
     assert KEY not in entry

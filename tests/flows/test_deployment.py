@@ -50,7 +50,7 @@ def test_a_worker_runs_cancels_and_reports(tmp_path, llm, prefect):
         assert [one["schedule"]["cron"] for one in nightly["schedules"]] == ["30 2 * * *"]
         assert nightly["global_concurrency_limit"] is None  # the ledger's lock does more
 
-        run = api.run_deployment(nightly, {"job": str(good.path)})
+        run = api.run_deployment(nightly, {"job": str(good.path), "report_folder": str(tmp_path / "after")})
         ended = api.wait_for_end(run, within=90)
         assert (ended["state_name"], ended["state"]["message"]) == (
             "Completed",
@@ -65,6 +65,7 @@ def test_a_worker_runs_cancels_and_reports(tmp_path, llm, prefect):
             "deployment",
         }
         soon(lambda: any("rows answered" in line["message"] for line in api.logs(run)), within=30)
+        assert "acme" in (tmp_path / "after" / "report.html").read_text()
         lines = [line["message"] for line in api.logs(run)]
         assert len(lines) < 15 < ROWS
         assert "From Prefect's Secret blocks: WORKER_TEST_KEY" in lines

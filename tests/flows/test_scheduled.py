@@ -151,7 +151,10 @@ def spent(ledger: Path) -> Decimal:
 
 
 def test_a_machine_that_dies_is_followed_by_another(tmp_path, llm, prefect):
-    """Without a further firing the same flow run is run again, goes on, and keeps its one money limit."""
+    """Without a further firing the same flow run is run again, goes on, and keeps its one money limit.
+
+    First its process is killed and the worker lives, and then both.
+    """
     llm.reset()
     api = prefect.api
     job = priced_job(tmp_path, base_url=llm.base_url(lat=150), rows=120, max_cost=9.0)
@@ -161,17 +164,20 @@ def test_a_machine_that_dies_is_followed_by_another(tmp_path, llm, prefect):
             "deploy", job, "--name", "dying", "--pool", "dying", "--on-money-limit", "stop", env=prefect.env
         )
         run = api.run_deployment(api.deployment("enrich/dying"), {})
-        soon(lambda: llm.stats()["recv"] > 40, within=PATIENCE)
+        soon(lambda: llm.stats()["recv"] > 20, within=PATIENCE)
+        for process in left_over_flows(mark):
+            os.kill(process, signal.SIGKILL)
+        soon(lambda: llm.stats()["recv"] > 50, within=PATIENCE)
         kill_all(mark)
     with worker("dying", env=prefect.env, log=tmp_path / "worker-2.log", mark=mark):
         ended = api.wait_for_end_as(run, {"StoppedByLimit"}, within=2 * PATIENCE)
-    assert "AwaitingRetry" in api.states(run)
-    assert ended["run_count"] == 2
+    assert api.states(run).count("AwaitingRetry") == 2
+    assert ended["run_count"] == 3
     assert "the limit of $" in ended["state"]["message"]
     assert Decimal("8.5") < spent(tmp_path / "ledger.duckdb") <= 9
-    assert llm.stats()["recv"] <= 90 + IN_FLIGHT
+    assert llm.stats()["recv"] <= 90 + 2 * IN_FLIGHT  # what was under way at a kill nobody knows of
     rows = llm.rows()
-    assert sum(received - 1 for received, _, _ in rows.values()) <= IN_FLIGHT
+    assert sum(received - 1 for received, _, _ in rows.values()) <= 2 * IN_FLIGHT
 
 
 def test_spent_money_is_asked_for_and_given(tmp_path, llm, prefect):
