@@ -5,14 +5,18 @@ from pathlib import Path
 
 from tasks_lib.configs import load_job
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.domain.place import Address, Place, is_address
 
 _JOBS = Path("configs/jobs")
 _USUAL = Path("data/rowmill.duckdb")
 _YAML = (".yaml", ".yml")
 
 
-def nearby(path: Path) -> str:
-    """The path as it would be typed here."""
+def nearby(path: Place | str) -> str:
+    """The path as it would be typed here; an address as it may be shown."""
+    if isinstance(path, Address) or (isinstance(path, str) and is_address(path)):
+        return str(path)
+    path = Path(path)
     try:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:

@@ -40,7 +40,7 @@ def show_plan(path: Path, *, overrides: Mapping[str, object], options: Options, 
 
 def _facts(found: Preflight) -> Iterator[tuple[str, str]]:
     dialect = f", {found.dialect}" if found.dialect else ""
-    yield "source", f"{nearby(Path(found.source))}{dialect}"
+    yield "source", f"{nearby(found.source)}{dialect}"
     yield "columns", ", ".join(found.columns)
     if found.inputs:
         yield "inputs", ", ".join(f"{{{{{name}}}}} = {column}" for name, column in found.inputs.items())
@@ -60,7 +60,7 @@ def _facts(found: Preflight) -> Iterator[tuple[str, str]]:
     if found.output is None:
         yield "output", "none; rowmill export writes one from the ledger"
     else:
-        yield "output", nearby(Path(found.output))
+        yield "output", nearby(found.output)
         added = (name for name in found.output_columns if name not in found.columns)
         yield "adds", ", ".join(added)
 

@@ -78,7 +78,7 @@ def _tab(value: object) -> object:
 
 
 class StorageFile(Keys):
-    """How a store is reached, where its own settings (AWS_*, profiles, GOOGLE_*) do not say; never a secret."""
+    """How a store is reached, where its settings (AWS_*, profiles, GOOGLE_*) do not say; never a secret."""
 
     endpoint_url: Address | None = Field(
         default=None, description="Where the store answers, if it is not Amazon's or Google's own"
@@ -100,7 +100,7 @@ class SourceFile(Keys):
     path: Text | None = Field(
         default=None,
         description="The file, relative to this one: .csv, .parquet or .jsonl, compressed (.gz, .zst) or not; "
-        "or a folder, or a glob such as inbox/*.csv or data/**/*.parquet; or an address: s3://, gs://, https://",
+        "a folder, or a glob such as inbox/*.csv or data/**/*.parquet; or an address: s3://, gs://, https://",
     )
     query: Text | None = Field(default=None, description="In place of a file: SQL that DuckDB answers")
     format: Literal["csv", "parquet", "jsonl"] | None = Field(
@@ -124,7 +124,7 @@ class SourceFile(Keys):
     )
     empty: Literal["allowed", "refused"] = Field(
         default="allowed",
-        description="A folder, glob or prefix without a file or a row: there is nothing to do, or it is refused",
+        description="Of a folder, glob or prefix that has no row: there is nothing to do, or it is refused",
     )
     storage: StorageFile = Field(default_factory=StorageFile, description="How an address is reached")
 
@@ -133,7 +133,7 @@ class DestinationFile(Keys):
     """Where the enriched rows go."""
 
     path: Text = Field(
-        description="The file, relative to this one: .csv, .parquet, .jsonl or .duckdb; or an address: s3://, gs://"
+        description="The file, relative to this one: .csv, .parquet, .jsonl, .duckdb; or an address: s3://, gs://"
     )
     format: Literal["csv", "parquet", "jsonl", "duckdb"] | None = Field(
         default=None, description="The file's format, where its name does not tell"

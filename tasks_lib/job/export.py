@@ -53,13 +53,13 @@ def bring_up_to_date(
     if source.is_empty:
         return 0
     before = stamp_of(job, source=source, destination=destination, limit=limit)
-    rows = ledger.rows_of_output(destination.path, stamp=before) if before is not None else None
+    rows = ledger.rows_of_output(str(destination.path), stamp=before) if before is not None else None
     if rows is not None:
         return rows
     rows = write_enriched(job, source=source, ledger=ledger, destination=destination, limit=limit)
     after = stamp_of(job, source=source, destination=destination, limit=limit)
     if after is not None:
-        ledger.note_output(destination.path, stamp=after, rows=rows)
+        ledger.note_output(str(destination.path), stamp=after, rows=rows)
     return rows
 
 

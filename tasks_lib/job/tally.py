@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from tasks_lib.domain.job import Job
+from tasks_lib.domain.place import Place
 from tasks_lib.domain.run import Status
 from tasks_lib.engine.breakers import Outage
 from tasks_lib.job.counted import Counted
@@ -155,7 +156,7 @@ class Summary:
     seconds: float
     failures: dict[str, int]  # failed rows by kind
     ledger: Path
-    output: Path | None  # written by this batch; None if none was
+    output: Place | None  # written by this batch; None if none was
     files: Path | None = None  # the folder of answers that are files; None: they are none
     possible_cost: Decimal = _NOTHING  # dollars on top, if answers that never arrived were billed
     joined: int = 0  # of the completed and failed: rows that shared the call of another one
@@ -185,7 +186,7 @@ class Summary:
         outcome: Outcome,
         reason: str | None,
         seconds: float,
-        output: Path | None = None,
+        output: Place | None = None,
         accuracy: tuple[Accuracy, ...] = (),
     ) -> "Summary":
         """The summary of a batch that has ended; only what is durable counts as done."""

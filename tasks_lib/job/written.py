@@ -1,22 +1,20 @@
 """Whether an output is as it would be written now, so that a finished job need not write it again."""
 
-from pathlib import Path
-
 from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.fingerprint import JsonValue, content_hash
 from tasks_lib.domain.job import Destination, Job
-from tasks_lib.rows import OpenSource
+from tasks_lib.rows import OpenSource, version_of_output
 
 
 def stamp_of(job: Job, *, source: OpenSource, destination: Destination, limit: int | None) -> str | None:
     """What names all that an output depends on but the ledger's runs, the file as it lies there included.
 
     32 hexadecimal digits; None where files cannot tell: a query's rows, a table in a database, a file that is
-    not there. A file is taken for unchanged by its length, its place on the disk and its times of change.
+    not there.
     """
     if source.version is None or destination.format == "duckdb":
         return None
-    output = _state(destination.path)
+    output = version_of_output(destination)
     if output is None:
         return None
     task, rows = job.task, job.source
@@ -41,11 +39,3 @@ def _assignment(assignment: Assignment) -> list[JsonValue]:
     pins = (assignment.revision_id, assignment.revision_tag)
     former: list[JsonValue] = [f"{name} {tag}" for name, tag in sorted(assignment.former_ids.items())]
     return [*(pin.source if pin is not None else None for pin in pins), list(assignment.compare), former]
-
-
-def _state(path: Path) -> list[JsonValue] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return [str(path.absolute()), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]

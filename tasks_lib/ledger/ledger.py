@@ -306,7 +306,7 @@ class Ledger:
         with told(self.path), self._transaction() as connection:
             remote_runs.insert_remote_group(connection, group)
 
-    def note_output(self, path: Path, *, stamp: str, rows: int) -> None:
+    def note_output(self, place: str, *, stamp: str, rows: int) -> None:
         """Write down that an output file was written of what the ledger has now; `stamp` is a UUID.
 
         Raises:
@@ -314,10 +314,10 @@ class Ledger:
         """
         with told(self.path), self._transaction() as connection:
             connection.execute(
-                statement("queries", "note_output"), {"path": str(path), "stamp": stamp, "rows": rows}
+                statement("queries", "note_output"), {"path": place, "stamp": stamp, "rows": rows}
             )
 
-    def rows_of_output(self, path: Path, *, stamp: str) -> int | None:
+    def rows_of_output(self, place: str, *, stamp: str) -> int | None:
         """The rows of an output file that was written with this stamp; None: no longer of what is here now.
 
         Raises:
@@ -326,7 +326,7 @@ class Ledger:
         with told(self.path):
             row = (
                 self.cursor()
-                .execute(statement("queries", "rows_of_output"), {"path": str(path), "stamp": stamp})
+                .execute(statement("queries", "rows_of_output"), {"path": place, "stamp": stamp})
                 .fetchone()
             )
         return int(row[0]) if row is not None and row[0] is not None else None

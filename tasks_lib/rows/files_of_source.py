@@ -1,10 +1,12 @@
-"""Which files a source means, when it means more than one file of this machine."""
+"""Which files a source means, where it is not just one file of this machine."""
 
 from contextlib import ExitStack
 from pathlib import Path
 
 from tasks_lib.domain.globs import is_glob
 from tasks_lib.domain.job import Source
+from tasks_lib.domain.place import Address
+from tasks_lib.rows.distant_files import distant_files
 from tasks_lib.rows.errors import SourceError
 from tasks_lib.rows.found_files import file_alone, files_of_folder, files_of_glob
 from tasks_lib.rows.many_records import ManyRecords, NoRecords
@@ -19,14 +21,16 @@ def means_one_file(source: Source) -> bool:
 
 
 def files_of_source(source: Source, resources: ExitStack) -> ManyRecords | NoRecords:
-    """The files that a folder or a glob means.
+    """The files that a folder, a glob or an address means.
 
     Raises:
         SourceError: there are none where there must be some, or they do not go together.
     """
     path = source.path
-    assert isinstance(path, Path)  # noqa: S101  there are no others
-    if path.is_dir():
+    assert path is not None  # noqa: S101  or it is a query
+    if isinstance(path, Address):
+        files, format = distant_files(source, path, resources)  # noqa: A001  the user's word
+    elif path.is_dir():
         files, format = files_of_folder(path, format=source.format)  # noqa: A001  the user's word
     elif path.exists() or not is_glob(str(path)):
         files, format = file_alone(path, format=source.format)  # noqa: A001  as above
@@ -36,6 +40,4 @@ def files_of_source(source: Source, resources: ExitStack) -> ManyRecords | NoRec
         if source.empty == "refused":
             raise SourceError(f"{path}: means no file; set source.empty: allowed if there may be none")
         return NoRecords(str(path))
-    return ManyRecords(
-        files, source, format=format, description=str(path), shown=lambda name: str(files.root / name)
-    )
+    return ManyRecords(files, source, format=format, description=str(path))

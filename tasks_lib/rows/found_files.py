@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from tasks_lib.domain.globs import ANY_DEPTH, fixed_part, is_meant, may_hold
 from tasks_lib.rows.errors import SHOWN, SourceError, listed
-from tasks_lib.rows.names import format_of
+from tasks_lib.rows.names import format_of, suffix_of
 from tasks_lib.rows.text_stream import cannot_read
 
 _EVERYTHING: Final = (ANY_DEPTH,)
@@ -25,15 +25,33 @@ _Named: TypeAlias = tuple[
 class FoundFiles:
     """Files in the order of their names; some 200 bytes of memory each."""
 
-    root: Path  # that the names begin at
+    root: Path  # that the names begin at, or where copies are
     names: list[str] = field(default_factory=list[str])  # with `/` between folders
     sizes: "array[int]" = field(default_factory=lambda: array("q"))
     changed: "array[int]" = field(default_factory=lambda: array("q"))  # nanoseconds, as of the file's mtime
+    above: str  # what a message puts before a name
+    after: str = ""  # and after it
+    copies: bool = False  # whether they are elsewhere; what is read is then a copy, named by its number
     version: str = ""  # 64 hexadecimal digits that name all of them as they were when they were listed
 
+    def shown(self, at: int) -> str:
+        """What a message calls a file."""
+        return f"{self.above}{self.names[at]}{self.after}"
+
     def path(self, at: int) -> Path:
-        """Where a file is."""
-        return self.root / self.names[at]
+        """Where a file is, or its copy."""
+        name = self.names[at]
+        return self.root / (f"{at:06}{suffix_of(name)}" if self.copies else name)
+
+
+def version_of_file(path: Path) -> str | None:
+    """64 hexadecimal digits that name a file as it is now; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    told = str(path.absolute()), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    return sha256(repr(told).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def file_alone(path: Path, *, format: str | None) -> tuple[FoundFiles, str | None]:  # noqa: A002  the user's word
@@ -60,7 +78,7 @@ def files_of_folder(folder: Path, *, format: str | None) -> tuple[FoundFiles, st
     """
     named = [one for one in _below(folder, _EVERYTHING) if format_of(one[0]) is not None]
     if format is None:
-        format = _only_format(folder, [one[0] for one in named])  # noqa: A001  as above
+        format = one_format(folder, [one[0] for one in named])  # noqa: A001  as above
     return _found(folder, [one for one in named if format_of(one[0]) == format]), format
 
 
@@ -93,10 +111,15 @@ def format_of_names(where: object, names: Sequence[str]) -> str | None:
             f"{where}: the suffix of {listed(untold, total=len(untold))} does not tell the format; "
             "set source.format: csv, parquet or jsonl, or narrow the glob"
         )
-    return _only_format(where, names)
+    return one_format(where, names)
 
 
-def _only_format(where: object, names: Sequence[str]) -> str | None:
+def one_format(where: object, names: Sequence[str]) -> str | None:
+    """The one format that these names tell, each of which tells one; None if there are no names.
+
+    Raises:
+        SourceError: they tell several.
+    """
     by_format: dict[str, list[str]] = {}
     for name in names:
         by_format.setdefault(format_of(name) or "", []).append(name)
@@ -112,7 +135,7 @@ def _only_format(where: object, names: Sequence[str]) -> str | None:
 
 def _found(root: Path, named: list[_Named]) -> FoundFiles:
     named.sort(key=lambda one: one[0].split("/"))
-    found = FoundFiles(root=root)
+    found = FoundFiles(root=root, above=f"{root}/")
     digest = sha256()
     for name, size, changed, other in named:
         found.names.append(name)

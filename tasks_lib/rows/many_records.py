@@ -56,16 +56,14 @@ class ManyRecords:
         *,
         format: str,  # noqa: A002  the user's word
         description: str,
-        shown: Callable[[str], str],
     ) -> None:
-        """Look at each file once; there is at least one. `shown` gives what a file is called in a message.
+        """Look at each file once; there is at least one.
 
         Raises:
             SourceError: files cannot be read, or do not have the same columns; several are told at once.
         """
         self.description = description
         self._files = files
-        self._shown = shown
         self._file_column = source.file_column
         self._rows = array("q", bytes(8 * len(files.names)))
         self._remembered = remembered(source, format=format)
@@ -190,10 +188,10 @@ class ManyRecords:
         try:
             yield
         except SourceError as error:
-            path, shown = str(self._files.path(at)), self._shown(self._files.names[at])
-            if path == shown or path not in str(error):
+            if not self._files.copies:
                 raise
-            raise SourceError(str(error).replace(path, shown)) from None
+            told = str(error).replace(str(self._files.path(at)), self._files.shown(at))
+            raise SourceError(told) from None
 
     @contextmanager
     def _gathered(self) -> Iterator[Callable[[int], AbstractContextManager[None]]]:

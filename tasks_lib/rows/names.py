@@ -20,6 +20,12 @@ def format_of(name: str) -> str | None:
     return _FORMATS.get(told)
 
 
+def suffix_of(name: str) -> str:
+    """What of the end of a name says how the file is to be read, and no more of it: `.csv.gz`."""
+    suffixes = [suffix.lower() for suffix in PurePath(name).suffixes]
+    return "".join(suffix for suffix in suffixes if suffix in _FORMATS or suffix in _COMPRESSIONS)[-20:]
+
+
 def partition_of(name: str) -> dict[str, str | None]:
     """The columns and values that a file's folders spell, as `year=2026/month=11/part-0.parquet` does.
 

@@ -98,7 +98,7 @@ class CsvFiles:
 
 
 class ParquetFiles:
-    """Parquet files, whose columns may have types that go together: integers of any width, integers and floats."""
+    """Parquet files, whose columns may have types that go together: integers of any width, and floats."""
 
     def __init__(self) -> None:
         """Nothing is known yet."""
@@ -123,7 +123,8 @@ class ParquetFiles:
                 if both is None:
                     raise SourceError(
                         f"{names[first]}: column {field.name!r} is {field.type}, and in earlier files "
-                        f"(such as {names[0]}) {before}; write the files with one type, or read them with source.query"
+                        f"(such as {names[0]}) {before}; write the files with one type, or read them with "
+                        "source.query"
                     )
                 types[field.name] = both
         return pa.schema(list(types.items()))
@@ -154,7 +155,7 @@ class JsonlFiles:
         self._rows.append(records.found.rows)
         return list(self._found.types)
 
-    def schema(self, names: Sequence[str], again: Again) -> pa.Schema:  # noqa: ARG002  what goes together in no other way is JSON
+    def schema(self, names: Sequence[str], again: Again) -> pa.Schema:  # noqa: ARG002  JSON holds all
         """The columns in the order in which they appear; where that is not enough, files are read again."""
 
         def not_held(types: Mapping[str, pa.DataType]) -> set[str]:

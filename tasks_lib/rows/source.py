@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self, cast
@@ -22,6 +21,7 @@ from tasks_lib.rows.csv_records import CsvRecords
 from tasks_lib.rows.errors import SHOWN, SourceError, listed, no_such_column
 from tasks_lib.rows.files import file_values, is_file, told_of
 from tasks_lib.rows.files_of_source import files_of_source, means_one_file
+from tasks_lib.rows.found_files import version_of_file
 from tasks_lib.rows.jsonl_records import JsonlRecords
 from tasks_lib.rows.many_records import ManyRecords, NoRecords
 from tasks_lib.rows.names import format_of
@@ -104,9 +104,7 @@ def _version(source: Source, records: Records) -> str | None:
         return records.version
     if not isinstance(source.path, Path) or isinstance(records, NoRecords):
         return None
-    found = source.path.stat()
-    told = source.path.absolute(), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
-    return sha256(repr([str(part) for part in told]).encode()).hexdigest()
+    return version_of_file(source.path)
 
 
 class OpenSource:
@@ -153,7 +151,7 @@ class OpenSource:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it is a folder, a glob or a prefix that nothing is in (yet): no rows, and unknown columns."""
+        """Whether it is a folder, a glob or a prefix with nothing in it (yet): no rows, and no columns."""
         return isinstance(self._records, NoRecords)
 
     @property

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from tasks_lib.domain.place import Place
 from tasks_lib.rows.errors import OutputError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -60,7 +61,7 @@ def prove_writable(path: Path) -> None:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def told(path: Place) -> Iterator[None]:
     """Say of an error of the system what it means for the output.
 
     Raises:
@@ -135,8 +136,8 @@ def _sync_folder(folder: Path) -> None:
             os.close(number)
 
 
-def _reason(path: Path, error: OSError) -> str:
-    if isinstance(error, PermissionError):
+def _reason(path: Place, error: OSError) -> str:
+    if isinstance(error, PermissionError) and isinstance(path, Path):
         return (
             f"{path}: the folder {path.parent} may not be written by this user; change that, or output.path"
         )
