@@ -175,6 +175,7 @@ class LeasedGate:
         self._is_paced = True
         self._closed_until = -math.inf
         self._late_since: float | None = None  # with no grant in time since
+        self._late_at = -math.inf  # the last one that was not
         self._gave_up = False
         self._heard = _Heard()
 
@@ -291,7 +292,11 @@ class LeasedGate:
         if late_by <= FRESH or not self._is_paced:
             self._late_since = None
             return True
-        if self._late_since is None:
+        asked_on = (
+            now - self._late_at <= 2 * _LONGEST_WAIT
+        )  # else nobody asked for a while, which says nothing
+        self._late_at = now
+        if self._late_since is None or not asked_on:
             self._late_since = now
         elif now - self._late_since >= TOO_FAR and not self._gave_up:
             self._gave_up = True

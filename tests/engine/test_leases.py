@@ -21,6 +21,7 @@ from tasks_lib.engine.leased_gate import FRESH, TOO_FAR, Lessee
 from tasks_lib.engine.leases import Ask, Ended, Funds, LetIn, NotSetAside, Reserve, Room, SetAside, Settle
 from tasks_lib.engine.lessor import Lessor, parts_of
 from tasks_lib.engine.money import Money, Sums
+from tasks_lib.engine.shared import join_account
 from tasks_lib.engine.stop import Why
 from tasks_lib.providers.rates import Rate, Rates
 from tests.engine.lease_world import SEEN_DEAD, Elsewhere, Net, answers, leasing, rows
@@ -357,6 +358,21 @@ async def test_a_worker_whose_grants_are_always_late_makes_no_call_and_gives_up(
 
 
 @pytest.mark.anyio
+async def test_a_worker_does_not_give_up_over_a_hitch_now_and_then():
+    """Two late grants with nothing asked between say nothing of the time between them."""
+    async with leasing(Limits(requests_per_minute=600, in_flight=100)) as (_, lessor, net):
+        back = 0.0
+        one = Elsewhere(net, lessor, back=lambda: back)
+        for _ in range(3):
+            back = 1.0
+            with anyio.move_on_after(1.5):
+                await one.gate.enter()
+            await anyio.sleep(2 * TOO_FAR)
+        assert not one.gave_up
+        assert one.up.sent["Ended"] >= 3
+
+
+@pytest.mark.anyio
 async def test_no_grant_is_late_where_nothing_is_counted_by_the_minute():
     """With a number of calls in flight alone, the same worker works."""
     async with leasing(Limits(in_flight=50)) as (_, lessor, net):
@@ -369,7 +385,7 @@ async def test_no_grant_is_late_where_nothing_is_counted_by_the_minute():
 
 
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_nothing_leaks_wherever_callers_are_cancelled(data):
     """Callers and workers end at any moment: no place, money or turn is held, and only calls are counted."""
     seed = data.draw(st.integers(0, 2**32))
@@ -427,7 +443,7 @@ def test_nothing_leaks_wherever_callers_are_cancelled(data):
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_nothing_of_dead_workers_is_held(seed):
     """Workers die at any moment: their places are free, what may have been called stays counted and paid."""
 
@@ -707,6 +723,30 @@ async def test_a_turn_among_processes_is_by_when_the_call_asked():
         await anyio.wait_all_tasks_blocked()
         assert gate._queue[0].arrived == 4.0
         jobs.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+async def test_workers_elsewhere_have_their_turn_beside_another_process(tmp_path):
+    """A process of this machine whose queue is long does not keep out calls that came as early as its own."""
+    await anyio.sleep(1)
+    seats = [join_account(tmp_path, base_url="https://api.test/v1", key="k") for _ in range(2)]
+    limits = Limits(requests_per_minute=60, in_flight=100)
+    near, far = (
+        Gate(limits, now=anyio.current_time(), shared=seat, clock=anyio.current_time) for seat in seats
+    )
+    lessor, told = Lessor({"a": far}), []
+    async with anyio.create_task_group() as jobs:
+        jobs.start_soon(lessor.run)
+        for _ in range(60):
+            jobs.start_soon(near.enter)
+        holder = lessor.holder(told.append)
+        for number in range(60):
+            holder.heed(Ask(number, "a", 0.0, 0.0))
+        await anyio.sleep(40)
+        jobs.cancel_scope.cancel()
+    for seat in seats:
+        seat.close()
+    assert sum(isinstance(one, LetIn) for one in told) >= 15
 
 
 @pytest.mark.anyio
