@@ -127,15 +127,12 @@ def test_a_dead_run_is_one_that_is_silent_for_long():
 
 
 def test_nothing_is_deployed_where_there_is_no_server(tmp_path):
-    """Without an API there is no schedule, and the message says how to have one; slips come first."""
+    """Without an API there is no schedule, and the message says how to have one."""
     job = write_job(tmp_path / "job", base_url="http://127.0.0.1:9/v1")
     env = environment_of(tmp_path / "home", HOME=str(tmp_path))
     done = rowmill("deploy", job.path, "--cron", "30 2 * * *", env=env)
     assert done.returncode == 2
     assert "prefect server start" in done.stderr
-    done = rowmill("deploy", job.path, "--set", "limits.max_cots=1", "--cron", "30 2 * * *", env=env)
-    assert done.returncode == 2
-    assert "max_cots" in done.stderr
 
 
 @pytest.mark.prefect

@@ -169,11 +169,20 @@ def test_chunks_and_artifacts_add_up(tmp_path, llm, prefect):
     assert sum(int(each[2]) for each in words) == summary["failed"]
 
     artifacts = prefect.api.artifacts(run["id"])
-    assert set(artifacts) == {f"rowmill-echo-{what}" for what in ("progress", "costs", "rows", "summary")}
+    assert set(artifacts) == {
+        f"rowmill-echo-{what}" for what in ("progress", "rows", "grown", "costs", "revisions", "summary")
+    }
     assert artifacts["rowmill-echo-progress"]["data"] == 100
     counts = {row["rows"]: row["count"] for row in prefect.api.table(artifacts["rowmill-echo-rows"])}
     assert counts.pop("all") == 95 == sum(counts.values())
     assert counts["failed"] == summary["failed"]
+    grown = {row["rows"]: row["count"] for row in prefect.api.table(artifacts["rowmill-echo-grown"])}
+    assert grown["new"] == 95 == sum(grown.values())
+    (revision,) = prefect.api.table(artifacts["rowmill-echo-revisions"])
+    assert (revision["revision"], revision["configured_share"], revision["observed_share"]) == ("v1", 1, 1)
+    assert (revision["runs"], revision["failed"]) == (95, summary["failed"])
+    for key in artifacts:
+        assert key == "rowmill-echo-summary" or f"`{key}`" in artifacts["rowmill-echo-summary"]["data"]
     costs = {row["reporting_group"]: row for row in prefect.api.table(artifacts["rowmill-echo-costs"])}
     assert set(costs) == {"acme", "umbrella"}
     assert sum(row["calls"] for row in costs.values()) == summary["calls"]
