@@ -25,7 +25,7 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """The endpoint of an S3 that speaks HTTP, as botocore's own variables name it."""
-    from moto.server import ThreadedMotoServer
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  a second, and not every test needs it
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -47,7 +47,7 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def s3_client(s3_server):
     """A client that looks into any bucket."""
-    import s3fs
+    import s3fs  # noqa: PLC0415  as above
 
     return s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
 
@@ -73,14 +73,17 @@ def gs() -> Iterator[SimpleNamespace]:
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # it would ask by gRPC, over TLS
     }
     with environment(variables):
-        import gcsfs
-        from gcp_storage_emulator.server import create_server
+        import gcsfs  # noqa: PLC0415  it reads the variables when it is imported
+        from gcp_storage_emulator.server import create_server  # noqa: PLC0415  not every test needs it
 
         server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
         server.start()
         yield SimpleNamespace(
             files=gcsfs.GCSFileSystem(
-                project="test", token="anon", skip_instance_cache=True, use_listings_cache=False
+                project="test",
+                token="anon",  # noqa: S106  it is none
+                skip_instance_cache=True,
+                use_listings_cache=False,
             )
         )
         server.stop()

@@ -1,5 +1,7 @@
 """Whole jobs from a store into a store."""
 
+from pathlib import Path
+
 import pytest
 
 from tasks_lib.domain.mistake import Mistake
@@ -60,6 +62,19 @@ def test_a_signature_is_nowhere(tmp_path, s3):
     for path in tmp_path.iterdir():
         if path.is_file():
             assert secret.encode() not in path.read_bytes()
+
+
+def test_the_example_of_the_docs(tmp_path, monkeypatch, s3):
+    """The job in docs/sources.md runs as it stands, with a profile and a region."""
+    text = Path("docs/sources.md").read_text().partition("<!-- tested -->\n```yaml\n")[2].partition("```")[0]
+    one = OneJob(tmp_path, rows="")
+    one.path.write_text(text)
+    config = one.write("aws.ini", "[profile analytics]\naws_access_key_id = i\naws_secret_access_key = s\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))  # botocore reads its own variables, and nothing else
+    s3.files.mkdir("reviews")
+    s3.files.pipe_file("reviews/inbox/today.csv", b"id,text\n1,one\n")
+    assert asked_now(one) == ["one"]
+    assert s3.files.exists("reviews/answers/reviews.parquet")
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,8 @@ def test_the_check_leaves_nothing(s3):
 
 
 def test_what_cannot_be_written(s3):
-    """A bucket that is not there, an address of the web and a database are refused before anything is spent."""
-    with pytest.raises(OutputError, match="s3://no-such-bucket/out.csv: is not there"):
+    """A bucket that is not there, the web and a database are refused before anything is spent."""
+    with pytest.raises(OutputError, match=r"s3://no-such-bucket/out\.csv: is not there"):
         check_output(to("s3://no-such-bucket/out.csv"))
     with pytest.raises(OutputError, match="address of the web"):
         check_output(to("https://example.com/out.csv"))

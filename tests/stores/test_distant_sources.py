@@ -9,6 +9,8 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import gettempdir
 from threading import Thread
+from urllib.error import URLError
+from urllib.request import Request
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -153,7 +155,7 @@ def test_an_object_that_changes_while_it_is_copied(s3):
 
 def test_an_object_that_changes_all_the_time(s3):
     """It is told, and nothing is read."""
-    with pytest.raises(SourceError, match="in/a.csv changed each time it was copied"), copied(s3, times=9):
+    with pytest.raises(SourceError, match=r"in/a\.csv changed each time it was copied"), copied(s3, times=9):
         raise AssertionError
 
 
@@ -264,9 +266,6 @@ def test_a_file_that_a_web_server_does_not_give(pages, path, told):
 def test_plain_http():
     """Rows are not read over http but from this very machine; nor does a server get us there from https."""
     assert "is read over http" in refused(source("http://example.com/rows.csv"))
-    from urllib.error import URLError
-    from urllib.request import Request
-
     with pytest.raises(URLError, match="on to http"):
         _Onward().redirect_request(
             Request("https://example.com/a"), BytesIO(), 302, "", None, "http://example.com/b"
@@ -288,6 +287,6 @@ def test_a_presigned_address(s3):
 @pytest.mark.parametrize("url", ["s3://", "ftp://host/x", "https://ada:pw@host/x.csv", "s3://k:s@bucket/x"])
 def test_what_is_no_address(url):
     """An address that is none, or that holds a password, is refused without being repeated."""
-    with pytest.raises(ValueError, match="is no address|user name or a password") as told:
+    with pytest.raises(ValueError, match=r"is no address|user name or a password") as told:
         Address.parse(url)
     assert "pw" not in str(told.value)
