@@ -1,8 +1,9 @@
 """All benchmarks: `python -m bench [SECTION …]`, against a loopback server that is started for them.
 
 Sections: overhead, latency, rate, adaptive, money, faults, breaker, crash, ledger, memory, parallel, team,
-leases.
-The section peers is run if it is named, since it makes environments:
+leases, workers, merge.
+Two sections are run if they are named: scale, which takes 5 GB of disk and many minutes, and peers, which
+makes environments:
 `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
 `--url http://127.0.0.1:PORT` uses a server that runs already and speaks the same settings; `--quick` is for a
 look, not for a claim.
@@ -24,11 +25,14 @@ from bench.leases import leases
 from bench.ledger import ledger
 from bench.limits import latency, rate
 from bench.memory import memory
+from bench.merge import merge
 from bench.money import money
 from bench.overhead import overhead
 from bench.parallel import parallel
 from bench.peers.run import NAMES, peers
+from bench.scale import scale
 from bench.team import team
+from bench.workers import workers
 from tests.llmserver import Server, running_server
 
 SECTIONS = (
@@ -45,8 +49,10 @@ SECTIONS = (
     "parallel",
     "team",
     "leases",
+    "workers",
+    "merge",
 )
-APART = ("peers",)
+APART = ("scale", "peers")
 
 
 def main() -> None:
@@ -56,6 +62,7 @@ def main() -> None:
         "sections", nargs="*", default=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS + APART)
     )
     parser.add_argument("--url", help="a server that runs already")
+    parser.add_argument("--pid", type=int, default=0, help="of that server, whose CPU is then told, too")
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="of the peers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="of the peers: a JSON line a cell is added")
@@ -68,7 +75,7 @@ def main() -> None:
         f"pyreqwest {version('pyreqwest')}, {platform.machine()}"
     )
     with ExitStack() as stack:
-        server = Server(given.url, 0) if given.url else stack.enter_context(running_server())
+        server = Server(given.url, given.pid) if given.url else stack.enter_context(running_server())
         for section in given.sections:
             print(f"\n## {section}")
             lines = (
@@ -97,6 +104,16 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         return faults(server, rows=2_000 if quick else 20_000)
     if section == "breaker":
         return breaker(server, seconds=10, rows=1_000) if quick else breaker(server)
+    if section == "workers":
+        return workers(server, rows=4_000 if quick else 100_000, at_once=256, repeats=1 if quick else 3)
+    if section in ("ledger", "team", "leases", "parallel", "merge", "scale"):
+        return _without_a_server(section, quick=quick)
+    if section == "memory":
+        return memory(server, sizes=(1_000, 10_000) if quick else (10_000, 100_000, 1_000_000))
+    return crash(server, kills=3 if quick else 100, rows=3_000 if quick else 60_000)
+
+
+def _without_a_server(section: str, *, quick: bool) -> Iterator[str]:
     if section == "ledger":
         return (
             ledger(rows=5_000, sizes=(50_000,)) if quick else ledger(rows=50_000, sizes=(100_000, 1_000_000))
@@ -107,9 +124,10 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         return leases(calls=5_000, seconds=1.0) if quick else leases()
     if section == "parallel":
         return parallel(rows=600 if quick else 3_000, kills=3)
-    if section == "memory":
-        return memory(server, sizes=(1_000, 10_000) if quick else (10_000, 100_000, 1_000_000))
-    return crash(server, kills=3 if quick else 100, rows=3_000 if quick else 60_000)
+    if section == "merge":
+        return merge(rows=500, groups=(100,)) if quick else merge(rows=20_000)
+    sizes = (10_000, 20_000) if quick else (300_000, 1_000_000, 3_000_000, 10_000_000)
+    return scale(rows=2_000 if quick else 20_000, sizes=sizes)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,11 @@ from bench.faults import faults
 from bench.ledger import ledger
 from bench.limits import latency, rate
 from bench.memory import memory
+from bench.merge import merge
 from bench.money import money
 from bench.overhead import overhead
+from bench.scale import scale
+from bench.workers import workers
 from tests.llmserver import Server, running_server
 
 
@@ -74,3 +77,22 @@ def test_a_sum_of_money_is_kept(server: Server) -> None:
     """What is sure and what may have been billed never pass the limit; the section would say so."""
     (told,) = money(server, most=Decimal("0.05"), in_flight=50)
     assert "$0.05 at 50 in flight" in told
+
+
+def test_two_processes_stand_beside_one(server: Server) -> None:
+    """A line for one process on a core, for one, and for two, each of which answered every row."""
+    lines = list(workers(server, rows=200, at_once=16, repeats=1))
+    assert [line.split(" | ")[0] for line in lines[3:]] == ["| one, on one core", "| one", "| --workers 2"]
+
+
+def test_each_way_into_the_ledger_brings_every_row_there_once() -> None:
+    """Frames, inserts over Quack and merged parts: the measured case itself counts the rows."""
+    lines = list(merge(rows=100, groups=(50,)))
+    assert [line.split(" | ")[0] for line in lines[3:]] == ["| frames", "| quack", "| parts"]
+
+
+def test_what_grows_is_told_of_each_size() -> None:
+    """A row's way, a ledger and keys, the last two at each size and by the slope of these."""
+    lines = list(scale(rows=100, sizes=(500, 1_000)))
+    assert sum("together" in line for line in lines) == 1
+    assert sum("500 | 1,000 | at 100,000,000" in line for line in lines) == 2
