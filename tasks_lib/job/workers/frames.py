@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tasks_lib.domain.files import FileFact
 from tasks_lib.domain.job import Limits
+from tasks_lib.domain.packed import Packed, packed
 from tasks_lib.domain.plan import Plan
 from tasks_lib.engine.breakers import Outage
 from tasks_lib.engine.leases import Answer, Word
@@ -35,6 +37,9 @@ class Plans:
     """To a worker: what to run next; none: there is nothing left."""
 
     plans: tuple[Plan, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _plans, (packed(Plan, self.plans),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +132,9 @@ class Done:
     counted: tuple[Counted, ...]
     facts: Facts
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _done, (self.number, self.runs, packed(Counted, self.counted), self.facts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
@@ -187,3 +195,11 @@ Frame = (
     | State
     | Beat
 )
+
+
+def _plans(plans: Packed[Plan]) -> Plans:
+    return Plans(plans=plans.unpacked())
+
+
+def _done(number: int, runs: tuple[str, ...], counted: Packed[Counted], facts: Facts) -> Done:
+    return Done(number=number, runs=runs, counted=counted.unpacked(), facts=facts)
