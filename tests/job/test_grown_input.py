@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.job.preflight import preflight
+from tasks_lib.job.setup import load_setup
 from tasks_lib.job.tally import Outcome
 from tests.job.one_job import OneJob
 
@@ -98,3 +100,26 @@ def test_an_output_among_its_own_source(tmp_path):
     )
     put(one, "a.csv", "1,one")
     assert asked_now(one) == ["one"]
+
+
+def test_new_and_changed_rows_are_counted(tmp_path):
+    """A plan and a summary say which of the rows to be asked are new, and which have changed."""
+    one = job_over_a_folder(tmp_path)
+    put(one, "a.csv", "1,one", "2,two", "3,three")
+
+    def planned() -> tuple[int, int, int]:
+        found = preflight(load_setup(one.path, environment=one.environment))
+        return found.to_run, found.new, found.changed
+
+    assert planned() == (3, 3, 0)
+    first = one.run()
+    assert (first.new, first.changed, first.skipped) == (3, 0, 0)
+    put(one, "a.csv", "1,one", "2,deux", "3,three")
+    put(one, "b.csv", "4,four", "5,five")
+    assert planned() == (3, 2, 1)
+    second = one.run()
+    assert (second.new, second.changed, second.skipped, second.completed) == (2, 1, 2, 3)
+    put(one, "a.csv", "1,one", "2,two", "3,three")
+    third = one.run()
+    assert (third.new, third.changed, third.completed) == (0, 0, 0)
+    assert planned() == (0, 0, 0)

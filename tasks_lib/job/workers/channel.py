@@ -2,9 +2,8 @@
 
 import pickle
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
@@ -12,6 +11,7 @@ import anyio
 from anyio.abc import ByteStream
 
 from tasks_lib.job.workers.frames import Beat, Frame
+from tasks_lib.job.workers.recruiting import Pulse
 
 LONGEST: Final = 1 << 30  # bytes of a frame; no group of a hundred runs, and no file that is kept, has more
 LOST: Final = (
@@ -23,15 +23,6 @@ LOST: Final = (
 
 _LENGTH = struct.Struct("<Q")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
-    """How the ends of a channel know that the other one lives; seconds."""
-
-    beat: float = 2.0  # each says something at least so often
-    lease: float = 15.0  # who is not heard of for so long is dead
-    first: float = 120.0  # as `lease`, until a word was heard: a process that starts takes its time
 
 
 class Channel:
@@ -132,10 +123,6 @@ class Outbox(Generic[_T]):
         self._words.extend(words)
         self._any.set()
 
-    def say_all(self, words: Sequence[_T]) -> None:
-        """The same with several."""
-        self.say(*words)
-
     async def flush(self) -> None:
         """Send what is there now.
 
@@ -144,7 +131,8 @@ class Outbox(Generic[_T]):
             anyio.ClosedResourceError: this end was closed.
         """
         words, self._words = self._words, []
-        self._any = anyio.Event()
+        if self._any.is_set():  # else `post` waits for this very event
+            self._any = anyio.Event()
         if words:
             await self._channel.send(self._frame_of(tuple(words)))
 

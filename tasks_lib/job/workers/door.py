@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 from anyio.abc import Listener, SocketAttribute, SocketStream
+from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSStream
 
 from tasks_lib.domain.mistake import Mistake
@@ -34,13 +35,15 @@ class Door:
         let_in: LetIn,
         warn: Callable[[str], None],
         patience: float = _PATIENCE,
+        most_strangers: int = _MOST_STRANGERS,
     ) -> None:
-        """Open by `opened`."""
+        """Open by `opened`; callers have so many seconds to show a ticket, and so many may be about it."""
         self._listen = listen
         self._batch_id = batch_id
         self._let_in = let_in
         self._warn = warn
         self._patience = patience
+        self._most_strangers = most_strangers
         self._certificate, self._context = new_identity()
         self._secrets: dict[int, bytes] = {}  # of tickets that were not yet used, by the worker's number
         self._strangers = 0
@@ -93,6 +96,7 @@ class Door:
                     tasks.start_soon(self._answer_all, one)
                 yield
                 tasks.cancel_scope.cancel()
+            await checkpoint()  # a connection that was hung up on is closed in the loop's next turn
 
     async def _answer_all(self, listener: Listener[SocketStream]) -> None:
         async with anyio.create_task_group() as calls:
@@ -104,7 +108,7 @@ class Door:
 
     async def _answer(self, stream: SocketStream) -> None:
         """Hear a caller out, as long as it is one of few that nobody knows."""
-        if self._strangers >= _MOST_STRANGERS:
+        if self._strangers >= self._most_strangers:
             await anyio.aclose_forcefully(stream)
             return
         self._strangers += 1

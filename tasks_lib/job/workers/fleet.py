@@ -32,7 +32,7 @@ from tasks_lib.job.books import Books
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.steering import account_now
 from tasks_lib.job.suspects import Suspects
-from tasks_lib.job.workers.channel import LOST, Channel, Outbox, Pulse
+from tasks_lib.job.workers.channel import LOST, Channel, Outbox
 from tasks_lib.job.workers.door import Door
 from tasks_lib.job.workers.frames import (
     Act,
@@ -63,7 +63,6 @@ from tasks_lib.ledger.under_way import UnderWay, companies_at_deaths, find_death
 from tasks_lib.live import AccountNow, ModelNow
 from tasks_lib.outputs import FilesError, FileStore
 
-ABSENCE = 120.0  # seconds without any worker, after which a batch gives up
 _PATIENCE = 30.0  # seconds in which a worker that was told to drop everything hands in what it has
 _TO_CLOSE = 60.0  # seconds in which whoever has started workers elsewhere sees to their end
 _TO_END = 5.0  # seconds in which a process ends that has hung up
@@ -119,14 +118,8 @@ class Fleet:
         under_way: UnderWay,
         recruiter: Recruiter | None = None,
         listen: Listen | None = None,
-        pulse: Pulse | None = None,
-        absence: float = ABSENCE,
     ) -> None:
-        """Nothing is started before `run`.
-
-        Without a recruiter workers are processes of this machine. `absence` is how long, in seconds, a batch
-        waits while it has no worker at all.
-        """
+        """Nothing is started before `run`; without a recruiter workers are processes of this machine."""
         self._setup = setup
         self._ledger = ledger
         self._batch_id = batch_id
@@ -137,8 +130,7 @@ class Fleet:
         self._under_way = under_way
         self._recruiter = recruiter
         self._listen = listen or Listen()
-        self._pulse = pulse or Pulse()
-        self._absence = absence
+        self._pulse = self._listen.pulse
         self._rota = Rota(suspects)
         self._changed = anyio.Event()  # somebody may be given something, or all is over
         self._over = anyio.Event()
@@ -280,8 +272,7 @@ class Fleet:
                 number=worker.number,
                 part=Part(number=worker.seat, of=self._setup.job.workers) if is_ours else None,
                 revision_ids=self._ledger.revision_ids(self._batch_id),
-                beat=self._pulse.beat,
-                lease=self._pulse.lease,
+                pulse=self._pulse,
             ),
         )
         if is_ours:
@@ -381,16 +372,16 @@ class Fleet:
         """Give up once there was no worker for too long."""
         since = monotonic()
         while True:
-            await anyio.sleep(min(1.0, self._absence / 4))
+            await anyio.sleep(min(1.0, self._listen.absence / 4))
             now = monotonic()
             if self._present:
                 since = now
-            elif now - since > self._absence:
+            elif now - since > self._listen.absence:
                 where = f" at {', '.join(self._door.hosts)} port {self._door.port}" if self._gates else ""
                 self._stop.call(
                     Why.FAILURES,
-                    f"no worker has called in{where} for {self._absence:g} s. Look at whatever starts them, "
-                    "and at whether they reach that address: a firewall, another network, another version",
+                    f"no worker has called in{where} for {self._listen.absence:g} s. Look at whatever starts "
+                    "them, and at whether they reach that address: a firewall, another network",
                 )
                 return
 

@@ -14,6 +14,7 @@ from tasks_lib.engine.stop import Why
 from tasks_lib.job.accounts import Part
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.setup import Setup
+from tasks_lib.job.workers.recruiting import Pulse
 from tasks_lib.ledger import Facts
 from tasks_lib.live import AccountNow, ModelNow
 
@@ -28,8 +29,7 @@ class Begin:
     number: int  # of the worker, from 0; one that takes the place of a dead one has a number of its own
     part: Part | None  # of the limits, of a process on this machine; None: each call asks for leave
     revision_ids: Mapping[str, str]
-    beat: float  # seconds; see `channel.Pulse`
-    lease: float
+    pulse: Pulse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,14 +20,23 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """How the two ends of a worker's channel know that the other one lives; seconds."""
+
+    beat: float = 2.0  # each says something at least so often
+    lease: float = 15.0  # who is not heard of for so long is dead
+    first: float = 120.0  # as `lease`, until a word was heard: a process that starts takes its time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listen:
-    """Where the batch's own process waits for workers from elsewhere."""
+    """Where the batch's own process waits for workers from elsewhere, and for how long."""
 
     bind: tuple[str, ...] = ("127.0.0.1",)  # addresses of this machine; 0.0.0.0 or :: are all of them
-    advertise: tuple[
-        str, ...
-    ] = ()  # by which workers call, to be tried in this order; none: as `bind` has it
+    advertise: tuple[str, ...] = ()  # by which workers call, in the order of trying; none: as `bind` has it
     port: int = 0  # 0: any that is free
+    absence: float = 120.0  # seconds without any worker, after which a batch gives up
+    pulse: Pulse = field(default_factory=Pulse)
 
 
 class NoWorker(Exception):

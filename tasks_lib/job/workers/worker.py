@@ -43,7 +43,7 @@ from tasks_lib.job.steering import account_now, model_now
 from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.watch import UnderWayWatch
 from tasks_lib.job.workers.calling import NotLetIn, call_in
-from tasks_lib.job.workers.channel import LOST, Channel, Outbox, Pulse
+from tasks_lib.job.workers.channel import LOST, Channel, Outbox
 from tasks_lib.job.workers.distant_shelf import DistantShelf
 from tasks_lib.job.workers.frames import (
     Act,
@@ -67,7 +67,7 @@ from tasks_lib.job.workers.frames import (
     Words,
 )
 from tasks_lib.job.workers.luggage import unpacked
-from tasks_lib.job.workers.recruiting import Ticket
+from tasks_lib.job.workers.recruiting import Pulse, Ticket
 from tasks_lib.ledger import Facts, LedgerError, facts_of, open_writer
 from tasks_lib.ledger.under_way import UnderWay
 
@@ -181,9 +181,7 @@ class Worker:
         begin = self._begin
         async with anyio.create_task_group() as listening:
             with anyio.CancelScope() as work:
-                listening.start_soon(
-                    self._channel.keep_alive, Pulse(beat=begin.beat, lease=begin.lease, first=begin.lease)
-                )
+                listening.start_soon(self._channel.keep_alive, begin.pulse)
                 listening.start_soon(self._listen, work)
                 listening.start_soon(self._outbox.post)
                 listening.start_soon(self._tell_stop)

@@ -1,0 +1,76 @@
+"""Who gets which plans, when workers die."""
+
+from collections.abc import Sequence
+
+from tasks_lib.domain.failure import FailureKind
+from tasks_lib.domain.plan import Plan
+from tasks_lib.engine.stop import Stop
+from tasks_lib.job.suspects import Suspects
+from tasks_lib.job.workers.rota import Rota
+from tests.domain.pieces import plan
+
+
+def plans(*numbers: int) -> list[Plan]:
+    return [plan(number=number) for number in numbers]
+
+
+def numbers(some: Sequence[Plan]) -> list[int]:
+    return [one.row_number for one in some]
+
+
+def given(some: Sequence[Plan]) -> dict[str, Plan]:
+    return {one.task_run_id: one for one in some}
+
+
+def test_what_a_dead_worker_had_comes_before_all_else() -> None:
+    """In the order of the rows; what it had begun is a run of its own from now on."""
+    rota = Rota(Suspects(Stop()))
+    rota.bring(plans(1, 2, 3, 4, 5, 6))
+    lost = rota.next_for({}, most=3, among=1, is_all=False)
+    rota.bring_back(lost[::-1], begun={"run-2"})
+    again = rota.next_for({}, most=9, among=1, is_all=True)
+    assert numbers(again) == [1, 2, 3, 4, 5, 6]
+    assert [one.task_run_id == f"run-{one.row_number}" for one in again] == [
+        True,
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_the_last_plans_are_shared_out() -> None:
+    """Nobody takes all that is left while others have nothing."""
+    rota = Rota(Suspects(Stop()))
+    rota.bring(plans(*range(12)))
+    assert numbers(rota.next_for({}, most=256, among=3, is_all=True)) == [0, 1, 2, 3]
+
+
+def test_a_suspect_is_alone_on_a_worker_and_comes_last() -> None:
+    """It waits until nothing else does, goes to one that has nothing, and nothing is given beside it."""
+    suspects = Suspects(Stop())
+    rota = Rota(suspects)
+    first, second, third = plans(1, 2, 3)
+    suspects.learn({first.identity: (8, 8)})
+    rota.bring([first, second])
+    assert numbers(rota.next_for({}, most=9, among=1, is_all=False)) == [2]
+    assert rota.next_for({}, most=9, among=1, is_all=False) == []
+    assert rota.next_for(given([second]), most=9, among=1, is_all=True) == []
+    alone = rota.next_for({}, most=9, among=1, is_all=True)
+    assert numbers(alone) == [1]
+    rota.bring([third])
+    assert rota.next_for(given(alone), most=9, among=1, is_all=True) == []
+    assert numbers(rota.next_for({}, most=9, among=1, is_all=True)) == [3]
+
+
+def test_a_row_that_has_killed_often_enough_is_set_aside() -> None:
+    """It is given as one that nobody asks any more, in any company."""
+    suspects = Suspects(Stop())
+    rota = Rota(suspects)
+    (deadly,) = plans(1)
+    suspects.learn({deadly.identity: (8, 8, 1, 1)})
+    rota.bring_back([deadly], begun={deadly.task_run_id})
+    (last,) = rota.next_for(given(plans(2, 3)), most=9, among=1, is_all=True)
+    assert last.problem is not None
+    assert last.problem.kind is FailureKind.POISONED
