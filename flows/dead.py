@@ -29,25 +29,27 @@ async def bury_the_dead(ledger: Path, *, by: FlowRun) -> None:
     not run them, since the flow run `by` does what is left.
     """
     try:
-        seats = await to_thread.run_sync(lambda: list(empty_seats(ledger)))
-        empty = [(flow_run_id, run) for flow_run_id, run in seats if flow_run_id != by.id]
+        seats = dict(await to_thread.run_sync(lambda: list(empty_seats(ledger))))
+        empty = {one: states for one, states in seats.items() if one != by.id}
         if not empty:
             return
         async with get_client() as client:
-            for flow_run_id, run in empty:
-                await _bury(client, ledger, flow_run_id, run=run, by=by)
+            for flow_run_id, states in empty.items():
+                await _bury(client, ledger, flow_run_id, states=states, by=by)
     except Exception as trouble:  # noqa: BLE001  # it is no reason not to run what is to be run
         get_run_logger().warning("Flow runs that died were not marked as such: %r", trouble)
 
 
-async def _bury(client: PrefectClient, ledger: Path, flow_run_id: UUID, *, run: int, by: FlowRun) -> None:
+async def _bury(
+    client: PrefectClient, ledger: Path, flow_run_id: UUID, *, states: frozenset[UUID], by: FlowRun
+) -> None:
     try:
         found = await client.read_flow_run(flow_run_id)
     except ObjectNotFound:  # that of another server
         forget(ledger, flow_run_id, at_once=False)
         return
     kind = found.state.type if found.state is not None else None
-    if run < found.run_count and kind in {StateType.CANCELLING, StateType.RUNNING}:
+    if kind is StateType.RUNNING and found.state is not None and found.state.id not in states:
         return  # it has been begun again, and its process is on its way to its seat
     if kind is StateType.CANCELLING:
         ended: State[object] = Cancelled(message="its process had ended before it could say so")

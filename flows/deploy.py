@@ -38,7 +38,7 @@ from prefect.workers.process import ProcessWorker
 from pydantic import ValidationError
 
 from flows.enrich import enrich, parameters_of
-from flows.history import AWAITING_RETRY
+from flows.history import AFTER_CRASH
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.stretches import Options
 
@@ -245,7 +245,7 @@ def automations_of(name: str, deployment_id: UUID) -> list[AutomationCore]:
             ),
             actions=[
                 ChangeFlowRunState(
-                    state=StateType.SCHEDULED, name=AWAITING_RETRY, message="it crashed, and is run again"
+                    state=StateType.SCHEDULED, name=AFTER_CRASH, message="it crashed, and is run again"
                 )
             ],
         ),

@@ -120,7 +120,7 @@ async def enrich(
             return crashed_too_often(history.crashes)
         setup, missing = await _setup_of(Path(job), overrides={**(overrides or {}), **given})
         turn = Turn(
-            run=history.runs,
+            state=history.state,
             waits=wait_for_ledger,
             same=_same(job, overrides=overrides, given=given, options=options),
             given=await money_given(turns=history.suspensions, flow_run_id=run.id),

@@ -23,7 +23,7 @@ from uuid import UUID
 
 KEPT: Final = 30 * 86_400.0  # seconds that a file stays when its flow run might still be run again
 
-_RUN: Final = "run "  # before the number of the process that runs the flow run
+_STATE: Final = "state "  # before the id of a running state; other lines are batches
 _HELD: Final[dict[Path, int]] = {}  # by this process
 
 
@@ -44,18 +44,21 @@ class Seat:
         os.write(descriptor, f"{batch_id}\n".encode())
         os.fsync(descriptor)
 
+    def note_state(self, state: UUID) -> None:
+        """Write down a running state that this process has given the flow run."""
+        os.write(_HELD[self.path], f"{_STATE}{state}\n".encode())
+
     def over(self) -> None:
         """The flow run's end is told in a moment: whoever runs it once more begins with fresh money."""
-        last = _last_run(self.path)
-        os.ftruncate(_HELD[self.path], 0)
-        os.write(_HELD[self.path], f"{_RUN}{last}\n".encode())
+        self.path.unlink(missing_ok=True)
+        leave(self)
 
 
-def take_seat(ledger: Path, flow_run_id: UUID, *, run: int) -> Seat:
+def take_seat(ledger: Path, flow_run_id: UUID, *, state: UUID) -> Seat:
     """The seat of this process's flow run, until the process ends or `leave` is called.
 
-    `run` says how often the flow run has been begun. A seat without a lock whose number is lower than
-    Prefect's is that of a process which has just begun and has not come here yet, and not that of a dead one.
+    `state` is the running state that Prefect has of it now. An empty seat where Prefect's is not written down
+    is that of a process which has just begun and has not come here yet, and not that of a dead one.
 
     Raises:
         SeatTaken: another process runs it.
@@ -65,24 +68,25 @@ def take_seat(ledger: Path, flow_run_id: UUID, *, run: int) -> Seat:
     if path not in _HELD:
         _HELD[path] = _opened(path)
     lines = path.read_text(encoding="ascii").splitlines()
-    os.write(_HELD[path], f"{_RUN}{run}\n".encode())
-    return Seat(path=path, earlier=tuple(line for line in lines if not line.startswith(_RUN)))
+    seat = Seat(path=path, earlier=tuple(line for line in lines if not line.startswith(_STATE)))
+    seat.note_state(state)
+    return seat
 
 
 def leave(seat: Seat) -> None:
-    """Let go of the seat of a flow run whose end was told; the file goes when somebody next looks."""
+    """Let go of the seat as a dead process would."""
     descriptor = _HELD.pop(seat.path, None)
     if descriptor is not None:
         os.close(descriptor)
 
 
-def empty_seats(ledger: Path) -> Iterator[tuple[UUID, int]]:
-    """The flow runs of a ledger that no process runs any more, and how often each was begun."""
+def empty_seats(ledger: Path) -> Iterator[tuple[UUID, frozenset[UUID]]]:
+    """The flow runs of a ledger that no process runs any more, and the running states that they have had."""
     for path in sorted(ledger.parent.glob(f"{escape(ledger.name)}.flow-*")):
         with suppress(ValueError, OSError):
             flow_run_id = UUID(path.name.rpartition(".flow-")[2])
             if path not in _HELD and not _is_locked(path):
-                yield flow_run_id, _last_run(path)
+                yield flow_run_id, _states(path)
 
 
 def forget(ledger: Path, flow_run_id: UUID, *, at_once: bool) -> None:
@@ -124,9 +128,9 @@ def _appending(descriptor: int) -> int:
     return descriptor
 
 
-def _last_run(path: Path) -> int:
-    told = [line for line in path.read_text(encoding="ascii").splitlines() if line.startswith(_RUN)]
-    return int(told[-1].removeprefix(_RUN)) if told else 0
+def _states(path: Path) -> frozenset[UUID]:
+    lines = path.read_text(encoding="ascii").splitlines()
+    return frozenset(UUID(line.removeprefix(_STATE)) for line in lines if line.startswith(_STATE))
 
 
 def _is_locked(path: Path) -> bool:

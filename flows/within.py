@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Final
+from uuid import UUID
 
 import anyio
 from anyio import to_thread
@@ -53,7 +54,7 @@ class Carried:
 class Turn:
     """What a flow run knows of itself before its batch."""
 
-    run: int = 1  # how often it was begun, this time included
+    state: UUID  # that Prefect has of it
     waits: float = 0.0  # seconds that it waits for its ledger
     same: str = ""  # equal for flow runs that would do the same
     given: Decimal = field(default=Decimal(0))  # dollars, on top of its limit
@@ -94,7 +95,7 @@ async def carry_out(setup: Setup, *, options: Options, handed: Handed, turn: Tur
                 await bury_the_dead(ledger, by=run)
                 deadline = monotonic() + turn.waits
                 while summary is None:
-                    await _in_turn(ledger, run, turn=turn, deadline=deadline, stop=stop)
+                    await _in_turn(ledger, run, seat=seat, turn=turn, deadline=deadline, stop=stop)
                     if stop.called:
                         break
                     earlier = seat.earlier if seat is not None else ()
@@ -160,7 +161,7 @@ async def _seated(ledger: Path, run: FlowRun, *, turn: Turn, stop: Stop) -> Seat
     deadline = monotonic() + turn.waits
     while not stop.called:
         try:
-            return await to_thread.run_sync(partial(take_seat, ledger, run.id, run=turn.run))
+            return await to_thread.run_sync(partial(take_seat, ledger, run.id, state=turn.state))
         except SeatTaken:
             if monotonic() >= deadline:
                 raise Mistake(
@@ -176,7 +177,9 @@ async def _seated(ledger: Path, run: FlowRun, *, turn: Turn, stop: Stop) -> Seat
     return None
 
 
-async def _in_turn(ledger: Path, run: FlowRun, *, turn: Turn, deadline: float, stop: Stop) -> None:
+async def _in_turn(
+    ledger: Path, run: FlowRun, *, seat: Seat | None, turn: Turn, deadline: float, stop: Stop
+) -> None:
     """Return when the ledger is free, or the stop was called; who does not wait is let through at once.
 
     Raises:
@@ -188,17 +191,21 @@ async def _in_turn(ledger: Path, run: FlowRun, *, turn: Turn, deadline: float, s
     with only_one_waits(ledger, turn.same):
         get_run_logger().info("The ledger %s is in use: waiting for it", ledger)
         await _tell_state(
-            run, Running(name="WaitingForLedger", message=f"{ledger} is in use by another process")
+            run,
+            Running(name="WaitingForLedger", message=f"{ledger} is in use by another process"),
+            seat=seat,
         )
         await wait_until_free(ledger, patience=max(0.0, deadline - monotonic()), stop=stop)
     if not stop.called:
-        await _tell_state(run, Running())
+        await _tell_state(run, Running(), seat=seat)
 
 
-async def _tell_state(run: FlowRun, state: State[object]) -> None:
+async def _tell_state(run: FlowRun, state: State[object], *, seat: Seat | None) -> None:
     try:
         with anyio.fail_after(_PATIENCE):
             async with get_client() as client:
-                await client.set_flow_run_state(run.id, state)
+                told: OrchestrationResult[object] = await client.set_flow_run_state(run.id, state)
+        if seat is not None and told.state is not None:
+            seat.note_state(told.state.id)
     except Exception as trouble:  # noqa: BLE001  # it waits all the same
         get_run_logger().warning("Prefect was not told that the flow run waits: %r", trouble)

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from uuid import UUID
 from flows.seats import take_seat
-seat = take_seat(Path(sys.argv[1]), UUID(sys.argv[2]), run=int(sys.argv[3]))
+seat = take_seat(Path(sys.argv[1]), UUID(sys.argv[2]), state=UUID(sys.argv[3]))
 seat.note("batch-1")
 print("sits", flush=True)
 sys.stdin.read()
@@ -28,10 +28,10 @@ def ledger(tmp_path):
     return tmp_path / "a [strange] name.duckdb"
 
 
-def sitting(ledger, flow_run_id: UUID, *, run: int = 1) -> "subprocess.Popen[bytes]":
+def sitting(ledger, flow_run_id: UUID, *, state: UUID) -> "subprocess.Popen[bytes]":
     """A process that has taken a seat, and sits until its input ends."""
     child = subprocess.Popen(
-        [sys.executable, "-c", _SIT, str(ledger), str(flow_run_id), str(run)],
+        [sys.executable, "-c", _SIT, str(ledger), str(flow_run_id), str(state)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -47,37 +47,38 @@ def killed(child: "subprocess.Popen[bytes]") -> None:
 
 
 def test_a_seat_is_empty_once_its_process_is_killed(ledger):
-    """Nobody else can take the seat of a living process; a killed one's is empty, and tells its batches."""
-    one, other = uuid4(), uuid4()
-    child, gone = sitting(ledger, one), sitting(ledger, other, run=3)
+    """Nobody else can take the seat of a living process; a killed one's is empty, and tells what it was."""
+    one, other, state = uuid4(), uuid4(), uuid4()
+    child, gone = sitting(ledger, one, state=state), sitting(ledger, other, state=state)
     killed(gone)
     try:
         with pytest.raises(SeatTaken):
-            take_seat(ledger, one, run=2)
-        assert list(empty_seats(ledger)) == [(other, 3)]
+            take_seat(ledger, one, state=uuid4())
+        assert list(empty_seats(ledger)) == [(other, {state})]
     finally:
         killed(child)
-    assert sorted(empty_seats(ledger)) == sorted([(one, 1), (other, 3)])
-    seat = take_seat(ledger, other, run=4)
+    assert dict(empty_seats(ledger)) == {one: {state}, other: {state}}
+    later, latest = uuid4(), uuid4()
+    seat = take_seat(ledger, other, state=later)
     try:
         assert seat.earlier == ("batch-1",)
-        assert list(empty_seats(ledger)) == [(one, 1)]  # what this process holds is not empty
+        assert dict(empty_seats(ledger)) == {one: {state}}  # what this process holds is not empty
         seat.note("batch-2")
-        assert take_seat(ledger, other, run=4).earlier == ("batch-1", "batch-2")
+        seat.note_state(latest)
+        assert take_seat(ledger, other, state=latest).earlier == ("batch-1", "batch-2")
     finally:
         leave(seat)
-    assert sorted(empty_seats(ledger)) == sorted([(one, 1), (other, 4)])
+    assert dict(empty_seats(ledger)) == {one: {state}, other: {state, later, latest}}
 
 
 def test_a_flow_run_that_ended_begins_with_fresh_money(ledger):
     """Who runs a flow run again that had come to its end is not charged for what it spent before."""
     flow_run = uuid4()
-    seat = take_seat(ledger, flow_run, run=7)
+    seat = take_seat(ledger, flow_run, state=uuid4())
     seat.note("batch-1")
     seat.over()
-    leave(seat)
-    assert list(empty_seats(ledger)) == [(flow_run, 7)]
-    seat = take_seat(ledger, flow_run, run=8)
+    assert list(ledger.parent.iterdir()) == []
+    seat = take_seat(ledger, flow_run, state=uuid4())
     assert seat.earlier == ()
     leave(seat)
 
@@ -86,7 +87,7 @@ def test_files_do_not_pile_up(ledger):
     """The file of what cannot be run again goes at once, and any other when it is old."""
     final, young, old = uuid4(), uuid4(), uuid4()
     for one in (final, young, old):
-        leave(take_seat(ledger, one, run=1))
+        leave(take_seat(ledger, one, state=uuid4()))
     forget(ledger, final, at_once=True)
     forget(ledger, young, at_once=False)
     (path,) = ledger.parent.glob(f"*{old}")
