@@ -32,6 +32,7 @@ from tasks_lib.job.checks import check_before_rows, check_source, columns_of, pl
 from tasks_lib.job.counted import Counted
 from tasks_lib.job.export import bring_up_to_date
 from tasks_lib.job.group_book import LedgerGroups
+from tasks_lib.job.growth import Growth
 from tasks_lib.job.hosted import doubts
 from tasks_lib.job.kept_files import keep_of, keeping_files
 from tasks_lib.job.reach import reachable
@@ -122,6 +123,8 @@ async def run_batch(
                 recruiter=recruiter,
                 listen=listen,
             )
+            if setup.job.source.key is not None:
+                batch.tally.growth = Growth(ledger, job=setup.job.name, but_of=batch.id)
             stretches = Stretches(
                 source.rows(size=chunk_rows, limit=options.limit, columns=columns_of(setup.job)),
                 planner=planner_of(setup.job),
@@ -137,6 +140,7 @@ async def run_batch(
                 stored=setup.job.stored_answers,
                 take_up=asks_hosted_tasks(setup),
                 batch_id=batch.id,
+                growth=batch.tally.growth,
             )
             if rows == 0:
                 batch.tally.warnings.append(f"{source.description}: there is no row in it (yet)")

@@ -67,6 +67,8 @@ class Preflight:
     runs: int  # rows, each once for every revision it is run with
     answered: int  # of these, by earlier batches; no call will be made for them
     to_run: int
+    new: int  # of these, if the source has a key: whose key no batch of the job has run
+    changed: int  # of these, if the source has a key: run before, but never with these inputs
     inputs: dict[str, str]  # placeholder -> column
     files: tuple[str, ...]  # columns that name files
     rows_without_file: int  # of those to run, that will fail for it and ask nobody
@@ -136,6 +138,8 @@ def preflight_and_sample(setup: Setup, *, options: Options, sample: int) -> tupl
             runs=rows * job.assignment.runs_a_row,
             answered=seen.answered,
             to_run=seen.to_run,
+            new=seen.new,
+            changed=seen.changed,
             inputs=dict(job.inputs),
             files=file_columns(job),
             rows_without_file=seen.foreseen.rows_without_file,

@@ -17,6 +17,7 @@ from tasks_lib.domain.stored_answers import StoredAnswers
 from tasks_lib.engine.run import utc_now
 from tasks_lib.engine.stop import Stop
 from tasks_lib.job.books import Books
+from tasks_lib.job.growth import Growth
 from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.taken_up import taking_up
 from tasks_lib.job.tally import Tally
@@ -70,6 +71,7 @@ class Stretches:
         stored: StoredAnswers | None = None,
         take_up: bool = False,
         batch_id: str | None = None,
+        growth: Growth | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         """Draw from an iterator of stretches, each of as many rows as a chunk has; suspects come last.
@@ -77,7 +79,8 @@ class Stretches:
         With `count_runs`, plans tell how often their row's run came to its end before. Answers that are
         `stored` stand in for calls, unless all rows are to be asked again. With `take_up`, runs of hosted
         tasks that earlier batches began are seen to their end. A batch with a `batch_id` does not look
-        through its own answers: each of its rows has an identity of its own.
+        through its own answers: each of its rows has an identity of its own. `growth` is told which rows are
+        to be asked.
         """
         self._rows = rows
         self._planner = planner
@@ -90,6 +93,7 @@ class Stretches:
         self._stored = stored if not options.force else None
         self._take_up = take_up
         self._batch_id = batch_id
+        self._growth = growth
         self._not_found = set(options.adopt or ())  # ids that were asked for
         self._now = now
         self._at_a_time = 1
@@ -114,9 +118,13 @@ class Stretches:
         """Put the next runs that are to be had in line, and tell how many are not; None at the end."""
         drawn = self._draw()
         if not drawn:
+            if self._growth is not None:
+                self._growth.count()
             return None
         charted = [[one for row in rows for one in self._planner.charts(row)] for rows in drawn]
         to_ask = self._still_to_ask(charted)
+        if self._growth is not None:
+            self._growth.add([one for left in to_ask for one in left])
         self._looked_up.extend(
             _Stretch(first_row=rows[0].number, last_row=rows[-1].number, to_ask=left)
             for rows, left in zip(drawn, to_ask, strict=True)

@@ -10,6 +10,7 @@ from tasks_lib.domain.planner import Charted
 from tasks_lib.domain.row import Row
 from tasks_lib.job.checks import columns_of, planner_of
 from tasks_lib.job.foreseen import Foreseen, Foresight
+from tasks_lib.job.growth import Growth
 from tasks_lib.job.hosted_runs import HostedForesight
 from tasks_lib.job.stretches import Options
 from tasks_lib.ledger import Ledger, open_ledger
@@ -29,6 +30,8 @@ class Survey:
     to_run: int
     chosen: tuple[Row, ...]
     foreseen: Foreseen = field(default_factory=Foreseen)  # of the rows that it would ask
+    new: int = 0  # of those to run, if the source has a key: whose key no batch of the job has run
+    changed: int = 0  # of those to run, if the source has a key: run before, but never with these inputs
 
 
 def survey(
@@ -53,15 +56,20 @@ def survey(
         is_read = to_run and (choose or foresight.is_needed or hosted is not None)
         found = _unanswered(job, source, options, foresight, hosted)
         chosen = _chosen(found, job, choose) if is_read else ()
-        return Survey(answered=0, to_run=to_run, chosen=chosen, foreseen=foresight.seen)
+        new = to_run if job.source.key is not None else 0
+        return Survey(answered=0, to_run=to_run, chosen=chosen, foreseen=foresight.seen, new=new)
     with open_ledger(job.ledger, read_only=True) as ledger:
         looking = _Looking(job, source, ledger, options, hosted)
         chosen = _chosen(looking.rows(), job, choose)
+        if looking.growth is not None:
+            looking.growth.count()
         return Survey(
             answered=looking.answered,
             to_run=looking.to_run,
             chosen=chosen,
             foreseen=looking.foresight.seen,
+            new=looking.growth.new if looking.growth is not None else 0,
+            changed=looking.growth.changed if looking.growth is not None else 0,
         )
 
 
@@ -95,6 +103,7 @@ class _Looking:
         self.answered = 0
         self.to_run = 0
         self.foresight = Foresight(job)
+        self.growth = Growth(ledger, job=job.name) if job.source.key is not None else None
         self._job = job
         self._source = source
         self._ledger = ledger
@@ -107,7 +116,10 @@ class _Looking:
         columns = columns_of(self._job)
         for stretch in self._source.rows(size=_LOOK_UP, limit=self._options.limit, columns=columns):
             before = 0  # rows are numbered from 1
-            for one in self._still_to_ask([one for row in stretch for one in planner.charts(row)]):
+            to_ask = self._still_to_ask([one for row in stretch for one in planner.charts(row)])
+            if self.growth is not None:
+                self.growth.add(to_ask)
+            for one in to_ask:
                 self.to_run += 1
                 if self._hosted is not None:
                     self._hosted.look_at(one)

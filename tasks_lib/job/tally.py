@@ -11,6 +11,7 @@ from tasks_lib.domain.place import Place
 from tasks_lib.domain.run import Status
 from tasks_lib.engine.breakers import Outage
 from tasks_lib.job.counted import Counted
+from tasks_lib.job.growth import Growth
 from tasks_lib.job.kept_files import folder_of_files
 
 OTHER_GROUPS = "(others)"
@@ -57,12 +58,23 @@ class Tally:
     calls_of_unknown_cost: int = 0  # and without an estimate
     joined: int = 0  # rows that shared the call of another one which asks the same
     stored: int = 0  # rows that an answer in the ledger stood in for
+    growth: Growth | None = None  # of a source with a key: which of the rows to be asked are new or changed
     going_on: Counter[str] = field(default_factory=Counter[str])  # hosted runs without us, by provider
     cost_by_group: dict[str | None, Decimal] = field(default_factory=dict)  # sure; at most `_MOST_GROUPS`
     failures: Counter[str] = field(default_factory=Counter[str])  # failed rows by kind
     last_failure: str | None = None
     outages: list[Outage] = field(default_factory=list)  # of models, once the rows are run
     warnings: list[str] = field(default_factory=list)  # of what is not as it should be, though rows are run
+
+    @property
+    def new(self) -> int:
+        """Rows to be asked, as far as they were read, whose key the job has never run; 0 without a key."""
+        return self.growth.new if self.growth is not None else 0
+
+    @property
+    def changed(self) -> int:
+        """Rows to be asked, as far as they were read, whose key was run, but never with these inputs."""
+        return self.growth.changed if self.growth is not None else 0
 
     @property
     def source_rows(self) -> int:
@@ -161,6 +173,8 @@ class Summary:
     possible_cost: Decimal = _NOTHING  # dollars on top, if answers that never arrived were billed
     joined: int = 0  # of the completed and failed: rows that shared the call of another one
     stored: int = 0  # of the completed: rows that an answer in the ledger stood in for
+    new: int = 0  # rows that were to be asked and whose key the job had never run; 0 without source.key
+    changed: int = 0  # rows that were to be asked and whose key was run, but never with these inputs
     going_on: dict[str, int] = field(default_factory=dict)  # hosted runs that the next batch takes up
     warnings: tuple[str, ...] = ()
     outages: tuple[Outage, ...] = ()  # of models, as each process saw them
@@ -207,6 +221,8 @@ class Summary:
             possible_cost=tally.possible_cost,
             joined=tally.joined,
             stored=tally.stored,
+            new=tally.new,
+            changed=tally.changed,
             going_on=dict(tally.going_on),
             warnings=tuple(tally.warnings),
             outages=tuple(tally.outages),
@@ -241,6 +257,8 @@ class Summary:
             "possible_cost": str(self.possible_cost),
             "joined": self.joined,
             "stored": self.stored,
+            "new": self.new,
+            "changed": self.changed,
             "going_on": self.going_on,
             "warnings": list(self.warnings),
             "outages": [

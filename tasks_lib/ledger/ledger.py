@@ -393,6 +393,19 @@ class Ledger:
         with told(self.path):
             return results.answered(self.cursor(), identities, but_of=but_of)
 
+    def keys_known(
+        self, asked: Sequence[tuple[str, str]], *, job: str, but_of: str | None = None
+    ) -> dict[str, bool]:
+        """Those of the rows (key, and hash of the inputs) whose key batches of a job have run, but for one.
+
+        What is said of each is whether it was ever run with these inputs: a row that was not has changed.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        with told(self.path):
+            return results.keys_known(self.cursor(), asked, job=job, but_of=but_of)
+
     def failed(self, identities: Sequence[str]) -> set[str]:
         """Those of the identities that failed and were never answered.
 

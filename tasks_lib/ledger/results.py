@@ -47,6 +47,19 @@ def failed(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> 
     return _those(connection, identities, "failed")
 
 
+def keys_known(
+    connection: duckdb.DuckDBPyConnection, asked: Sequence[tuple[str, str]], *, job: str, but_of: str | None
+) -> dict[str, bool]:
+    """Those of the keys (with the hash of the inputs now) that were run before; whether with these inputs."""
+    if not asked:
+        return {}
+    keys, hashes = zip(*asked, strict=True)
+    table = pa.table({"row_key": pa.array(keys, pa.string()), "input_hash": pa.array(hashes, pa.string())})
+    with relation(connection, "asked", table):
+        parameters = {"job": job, "but_of": but_of or _NO_BATCH}
+        return dict(connection.execute(statement("queries", "keys_known"), parameters).fetchall())
+
+
 def times_ended(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> dict[str, int]:
     """How often a run of each of the identities came to its end; those that never did are left out."""
     if not identities:
