@@ -4,6 +4,7 @@
 processes of their own. PostgreSQL is started for the lake where Debian's programs are on the machine.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -41,20 +42,26 @@ def team(*, rows: int, reported: int) -> Iterator[str]:
         for path in ledgers:
             _fill(path, rows=rows)
         yield f"{rows:,} task runs of some 700 bytes with one attempt each, from each publisher"
-        yield "| place | publishers | rows/s together | seconds |"
-        yield "|---|---:|---:|---:|"
+        yield "| place | publishers | rows/s together | seconds | CPU µs a row, publisher | server |"
+        yield "|---|---:|---:|---:|---:|---:|"
         for kind in _kinds():
             for publishers in (1, 2, 4):
-                with _place(kind, folder / f"{kind}{publishers}") as at:
-                    took = _published(ledgers[:publishers], at)
-                    assert _count(at) == rows * publishers
-                yield f"| {kind} | {publishers} | {rows * publishers / took:,.0f} | {took:,.1f} |"
+                with _place(kind, folder / f"{kind}{publishers}") as (at, server_cpu):
+                    before = server_cpu()
+                    took, cpu = _published(ledgers[:publishers], at)
+                    there = server_cpu() - before
+                    every = rows * publishers
+                    assert _count(at) == every
+                yield (
+                    f"| {kind} | {publishers} | {every / took:,.0f} | {took:,.1f} "
+                    f"| {cpu / every * 1e6:,.0f} | {there / every * 1e6:,.0f} |"
+                )
         yield ""
         yield "one row committed and published at once, until an analyst's question counts it"
         yield "| place | median ms | most ms |"
         yield "|---|---:|---:|"
         for kind in _kinds():
-            with _place(kind, folder / f"{kind}seen") as at:
+            with _place(kind, folder / f"{kind}seen") as (at, _):
                 seen = _seen(folder / f"{kind}-seen.duckdb", at, times=15)
             yield f"| {kind} | {median(seen) * 1_000:,.0f} | {max(seen) * 1_000:,.0f} |"
         yield ""
@@ -72,7 +79,7 @@ def _reports(folder: Path, *, rows: int) -> Iterator[str]:
         found["file"] = {name: _timed(lambda name=name: ledger.report(name)) for name in _REPORTS}
     beside = ""
     for kind in _kinds():
-        with _place(kind, folder / f"{kind}many") as at:
+        with _place(kind, folder / f"{kind}many") as (at, _):
             _published([path], at)
             with read_place(at, token=READ) as reading:
                 found[kind] = {name: _timed(lambda name=name: reading.report(name)) for name in _REPORTS}
@@ -93,7 +100,7 @@ def _writing_beside(folder: Path, at: At, kind: str) -> tuple[float, float]:
         if asks:
             asking = subprocess.Popen([sys.executable, "-m", "bench.team", "ask", *_told(at)])
             time.sleep(3)
-        speeds.append(10_000 / _published([path], at))
+        speeds.append(10_000 / _published([path], at)[0])
         if asking is not None:
             assert asking.poll() is None
             asking.kill()
@@ -135,8 +142,8 @@ def _fill(path: Path, *, rows: int) -> None:
             )
 
 
-def _published(ledgers: list[Path], at: At) -> float:
-    """Seconds that it took to publish them at once, from the moment at which all publishers were ready."""
+def _published(ledgers: list[Path], at: At) -> tuple[float, float]:
+    """Seconds that it took to publish them at once, from when all were ready; and their CPU seconds."""
     children = [
         subprocess.Popen(
             [sys.executable, "-m", "bench.team", "publish", *_told(at), str(path)],
@@ -153,8 +160,9 @@ def _published(ledgers: list[Path], at: At) -> float:
     for child in children:
         assert child.stdin is not None
         child.stdin.close()
+    cpu = sum(float(child.stdout.read()) for child in children if child.stdout is not None)
     assert [child.wait() for child in children] == [0] * len(children)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, cpu
 
 
 def _count(at: At) -> int:
@@ -177,17 +185,24 @@ def _kinds() -> tuple[str, ...]:
 
 
 @contextmanager
-def _place(kind: str, folder: Path) -> Iterator[At]:
+def _place(kind: str, folder: Path) -> Iterator[tuple[At, Callable[[], float]]]:
+    """A place of a kind, and what tells the CPU seconds of its server; PostgreSQL's are not counted."""
     folder.mkdir()
     if kind == "quack":
         at = free_address()
-        with serving(folder / "team.duckdb", at):
-            yield at
+        with serving(folder / "team.duckdb", at) as server:
+            yield at, lambda: _cpu(server.pid)
         return
     with postgres() as where:
         lake = LakeUri(attach=f"ducklake:postgres:{where}", data_path=f"{folder}/files")
         open_place(lake, token=None, make=True).close()
-        yield lake
+        yield lake, lambda: 0.0
+
+
+def _cpu(pid: int) -> float:
+    """CPU seconds of a process, on Linux."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _told(at: At) -> list[str]:
@@ -204,7 +219,9 @@ if __name__ == "__main__":
         opened = open_place(_at(uri, files), token=WRITE, make=True)
         print("ready", flush=True)
         sys.stdin.read()
+        used = time.process_time()
         publish_file(Path(rest[0]), opened)
+        print(time.process_time() - used)
         opened.close()
     else:
         with read_place(_at(uri, files), token=READ) as analyst:

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -74,7 +74,7 @@ def publish_ledger(
     token = ledger_tokens(Environment.from_os(), file=token_file).to_write
     if isinstance(at, QuackUri) and token is None:
         raise Mistake(f"to publish takes a writer's token: set {WRITE_TOKEN}, or give --token-file")
-    with _until_signalled() as ended:
+    with _until_signalled() if every is not None else nullcontext(Event()) as ended:
         while True:
             try:
                 with _opened(open_place(at, token=token, make=True)) as place:
@@ -142,11 +142,14 @@ def _opened(place: Place) -> Iterator[Place]:
 
 @contextmanager
 def _until_signalled() -> Iterator[Event]:
-    """An event that Ctrl-C and SIGTERM set."""
+    """An event that Ctrl-C and SIGTERM set; the second one ends the program, whatever it waits for."""
     ended = Event()
-    before = {
-        number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+
+    def heed(number: int, _: object) -> None:
+        ended.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield ended
     finally:

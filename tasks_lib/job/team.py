@@ -21,6 +21,7 @@ from tasks_lib.ledger.team import Place, QuackUri, open_place, parse_uri, publis
 
 _EVERY: Final = 2.0  # seconds between two looks
 _LONGEST_PAUSE: Final = 60.0
+_PATIENCE, _LAST_PATIENCE = 30.0, 5.0  # seconds without a parcel taken in
 _SHARE: Final = 10  # times as long as bringing took is waited at least
 
 
@@ -90,6 +91,7 @@ class _Teller:
         self.failed: str | None = None  # why the last look brought nothing; None: it went well
 
         self._dropped = threading.Event()
+        self._moved_at = monotonic()
         self._thread = threading.Thread(target=self._run, name="team's ledger", daemon=True)
 
     def start(self) -> None:
@@ -99,12 +101,31 @@ class _Teller:
     def end(self) -> None:
         """Look once more, and end."""
         self._ending.set()
-        self._thread.join()
+        self._wait(_PATIENCE)
 
     def drop(self) -> None:
         """End after the parcel under way."""
         self._dropped.set()
-        self.end()
+        self._ending.set()
+        self._wait(_LAST_PATIENCE)
+
+    def _wait(self, patience: float) -> None:
+        """Wait until the thread has ended, or nothing was taken in for so long.
+
+        Quack waits for ever for a place that says nothing, and cannot be interrupted (1.5.5): such a thread
+        is left behind, and ends with the process.
+        """
+        self._moved_at = monotonic()
+        while self._thread.is_alive():
+            self._thread.join(0.2)
+            if self._thread.is_alive() and monotonic() - self._moved_at > patience:
+                self.failed = "the place says nothing"
+                return
+
+    def _stopped(self) -> bool:
+        """Asked before each batch and after each parcel."""
+        self._moved_at = monotonic()
+        return self._dropped.is_set()
 
     def _run(self) -> None:
         pause = self._every
@@ -125,7 +146,7 @@ class _Teller:
         try:
             if self._place is None:
                 self._place = open_place(self._at, token=self._token, make=True)
-            publish(self._ledger, self._place, stopped=self._dropped.is_set)
+            publish(self._ledger, self._place, stopped=self._stopped)
         except LedgerError as error:  # away, or it refuses us: who looks after the place may mend that
             self.failed = str(error)
             self._let_go()

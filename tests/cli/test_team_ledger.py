@@ -6,12 +6,14 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from socket import socket
 
 import pytest
 
 from tasks_lib.configs import Environment
 from tasks_lib.configs.ledger_tokens import ledger_tokens
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.job import team as team_module
 from tasks_lib.ledger.team import QuackUri, read_place
 from tests.cli.conftest import ROOT, Project
 from tests.job.one_job import OneJob
@@ -63,6 +65,19 @@ def test_a_team_that_is_away_holds_up_no_batch(tmp_path: Path) -> None:
     (warning,) = summary.warnings
     assert "`rowmill ledger publish` or the next run brings the rest" in warning
     assert WRITE not in warning
+
+
+def test_a_team_that_says_nothing_holds_up_no_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that accepts a connection and then is silent for ever does not keep a batch from its end."""
+    monkeypatch.setattr(team_module, "_PATIENCE", 0.5)
+    monkeypatch.setattr(team_module, "_LAST_PATIENCE", 0.1)
+    with socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        job = a_job(tmp_path / "job", team=QuackUri(host="127.0.0.1", port=silent.getsockname()[1]))
+        summary = job.run()
+    assert summary.completed == 3
+    assert "the place says nothing" in summary.warnings[0]
 
 
 def test_a_team_without_a_token_is_told_before_the_first_call(tmp_path: Path) -> None:

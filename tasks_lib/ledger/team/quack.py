@@ -25,9 +25,9 @@ _CLIENT: Final[dict[str, str | bool | int | float | list[str]]] = {
 }
 _SESSION = (
     "set timezone = 'UTC'; set enable_progress_bar = false; set python_enable_replacements = false; "
-    "set http_retries = 0; "  # what was appended twice would not be whole, and refused
-    "set http_timeout = 120"
+    "set http_retries = 0"  # what was appended twice would not be whole, and refused
 )
+
 _NOT_IN = "Authentication failed"
 _REFUSED = "Authorization failed"
 _CONFLICT = ("onflict", "Duplicate key", "write-write")
