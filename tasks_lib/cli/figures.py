@@ -70,3 +70,9 @@ def rate(per_second: float) -> str:
 def percent(part: int, whole: int) -> str:
     """A share in whole per cent; 100 only if nothing is missing."""
     return f"{100 * part // whole} %" if whole else "100 %"
+
+
+def growth(*, new: int, changed: int) -> str | None:
+    """How many of the rows that are to be asked are new or changed; None where none is either."""
+    told = [f"{count(number)} {what}" for number, what in ((new, "new"), (changed, "changed")) if number]
+    return ", ".join(told) or None

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from tasks_lib.cli.cells import json_text
-from tasks_lib.cli.figures import count, dollars, short_count
+from tasks_lib.cli.figures import count, dollars, growth, short_count
 from tasks_lib.cli.places import nearby
 from tasks_lib.cli.tables import Table, show_table
 from tasks_lib.cli.words import fact, note, tell
@@ -51,6 +51,9 @@ def _facts(found: Preflight) -> Iterator[tuple[str, str]]:
     else:
         yield "rows", f"{count(found.rows)}, {count(found.answered)} of them answered before"
     yield "to run", _to_run(found)
+    grown = growth(new=found.new, changed=found.changed)
+    if grown is not None and found.answered + found.changed:
+        yield "of these", grown
     if found.files:
         yield "files", f"of {', '.join(found.files)}{_lacking(found)}"
     if found.hosts:

@@ -10,7 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
-from tasks_lib.cli.figures import cost, count, duration, percent, rate
+from tasks_lib.cli.figures import cost, count, duration, growth, percent, rate
 from tasks_lib.cli.places import nearby
 from tasks_lib.cli.words import fact, note, one_line, tell
 from tasks_lib.engine.breakers import Outage
@@ -128,6 +128,7 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
             each = f"{_rows(summary.source_rows)} with each of {', '.join(summary.compared)}"
             yield "compared", each
         yield summary.counted, f"{count(summary.rows)} = {' + '.join(parts)}"
+    yield from _grown(summary)
     if summary.failures:
         kinds = ", ".join(f"{count(number)} {kind}" for kind, number in summary.failures.items())
         yield "failures", kinds
@@ -171,6 +172,12 @@ def _facts(summary: Summary, tally: Tally) -> Iterator[tuple[str, str]]:
 def _files(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.files is not None and summary.files.is_dir():
         yield "files", nearby(summary.files)
+
+
+def _grown(summary: Summary) -> Iterator[tuple[str, str]]:
+    grown = growth(new=summary.new, changed=summary.changed)
+    if grown is not None and summary.new < summary.rows:
+        yield "grown", grown
 
 
 def _stored(summary: Summary) -> Iterator[tuple[str, str]]:

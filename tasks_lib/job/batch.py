@@ -169,7 +169,7 @@ def _finished(
         bring_up_to_date(job, source=source, ledger=ledger, destination=job.output, limit=limit)
     return replace(
         summary,
-        output=job.output.path if job.output is not None else None,
+        output=job.output.path if job.output is not None and not source.is_empty else None,
         accuracy=accuracy_of(job, source=source, ledger=ledger, limit=limit) if job.expected else (),
         seconds=summary.seconds + monotonic() - began,
     )
