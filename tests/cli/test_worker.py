@@ -77,7 +77,7 @@ def test_workers_with_tickets_do_the_calls(project: Project) -> None:
 
 
 def test_a_killed_worker_is_replaced_from_the_folder(project: Project) -> None:
-    """Who takes tickets from a folder takes that of a dead worker's successor, too; no row is lost or doubled."""
+    """Who takes tickets from a folder takes that of a dead worker's successor; no row is lost."""
     project.rows(300)
     project.provider(lat=30)
     driver, tickets = begun_by_hand(project, workers=1)

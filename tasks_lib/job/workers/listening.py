@@ -12,6 +12,8 @@ LOOPBACK: Final = "127.0.0.1"
 _EVERY: Final = ("0.0.0.0", "::")  # noqa: S104  # an address that stands for all of this machine's
 _ANYWHERE: Final = "192.0.2.1"  # an address of nobody (RFC 5737), on the other side of the default route
 _ANY_PORT: Final = 9  # nothing is sent to it
+_PEOPLE: Final = 3_600.0  # seconds that people may take to start a worker
+_ENGINES: Final = 120.0  # seconds that an engine may
 
 
 def listen_of(spread: Spread) -> Listen:
@@ -22,12 +24,13 @@ def listen_of(spread: Spread) -> Listen:
     Raises:
         Mistake: there is no way to the cluster's machine.
     """
-    if spread.host is not None and spread.host not in _EVERY:
-        return Listen(bind=(spread.host,), advertise=spread.advertise, port=spread.port)
-    here = _towards(spread)
-    if spread.host is None:
-        return Listen(bind=(here,), advertise=spread.advertise, port=spread.port)
-    return Listen(bind=(spread.host,), advertise=spread.advertise or (here,), port=spread.port)
+    host, advertise = spread.host, spread.advertise
+    if host is None:
+        host = _towards(spread)
+    elif host in _EVERY and not advertise:
+        advertise = (_towards(spread),)
+    absence = _PEOPLE if spread.is_by_hand else _ENGINES
+    return Listen(bind=(host,), advertise=advertise, port=spread.port, absence=absence)
 
 
 def host_of(address: str) -> str | None:
