@@ -302,7 +302,7 @@ def test_the_definition_is_the_whole_job_as_json(project: Project) -> None:
         "job", "task", "source", "inputs", "reporting_group", "reference", "context_id", "metadata", "user",
         "carry", "credits_per_dollar", "webhook", "limits",
         "retries", "ledger", "output", "expected", "revision_id", "revision_tag",
-        "compare", "seed", "identical_rows",
+        "compare", "seed", "identical_rows", "team_ledger",
         "workers", "serve", "use_fallback_model", "stored_answers", "override",
         "files", "file_folders", "allow_urls", "allow_private_addresses",
     }  # fmt: skip
