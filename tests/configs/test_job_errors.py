@@ -35,7 +35,10 @@ FILE = "configs/jobs/job.yaml"
         ("task: {a: 1}\nsource: ../../data/rows.csv\n", [":1:7: task must be text, not a mapping"]),
         ("task: ../tasks/task.yaml\nsource: ../../data/none.csv\n", [":2:9: the source data/none.csv is not there"]),
         ("task: ../tasks/task.yaml\nsource:\n  path: ../../data/none.csv\n", [":3:9: the source data/none.csv is not there"]),
-        ("task: ../tasks/task.yaml\nsource: {path: ../../data, format: csv}\n", [":2:16: the source data is a folder"]),
+        (
+            "task: ../tasks/task.yaml\nsource: ../../none/*.csv\n",
+            [":2:9: the source none/*.csv begins in a folder that is not there"],
+        ),
         (
             "task: ../tasks/task.yaml\nsource: ../tasks/task.yaml\n",
             [":2:9: the name 'task.yaml' does not tell a format. Say source.format: csv, parquet or jsonl."],
