@@ -28,7 +28,7 @@ from flows.settings import says_how_to_log
 from flows.spread import check_spread
 from flows.states import crashed_too_often, skipped, state_of, state_of_mistake
 from flows.turns import OneWaits
-from flows.within import Carried, Turn, carry_out, flow_run, tell_cancelled
+from flows.within import Carried, CrashedTooOften, Turn, carry_out, flow_run, tell_cancelled
 from flows.words import told
 from tasks_lib.configs import Environment
 from tasks_lib.domain.mistake import Mistake
@@ -116,11 +116,10 @@ async def enrich(
     setup: Setup | None = None
     try:
         history = await history_of(run)
-        if history.crashes > crash_retries:
-            return crashed_too_often(history.crashes)
         setup, missing = await _setup_of(Path(job), overrides={**(overrides or {}), **given})
         turn = Turn(
             state=history.state,
+            crash_retries=crash_retries,
             waits=wait_for_ledger,
             same=_same(job, overrides=overrides, given=given, options=options),
             given=await money_given(turns=history.suspensions, flow_run_id=run.id),
@@ -131,6 +130,9 @@ async def enrich(
             raise naming_both_places(mistake, missing) from mistake
     except OneWaits:
         return skipped()
+    except CrashedTooOften as crashed:
+        crashed.seat.over()
+        return crashed_too_often(crashed.times)
     except Mistake as mistake:
         handed.error = mistake
         tell_failed(
@@ -152,6 +154,8 @@ async def enrich(
     if report_folder is not None:
         await write_reports(summary.ledger, DEFAULT_REPORTS, folder=Path(report_folder))
     if waits:
+        if carried.seat is not None:
+            carried.seat.rest()
         allowed = (setup.job.limits.max_cost or Decimal(0)) + turn.given
         await suspend_for_money(summary, allowed=allowed, turn=history.suspensions + 1, within=answer_within)
     if carried.seat is not None:

@@ -23,7 +23,9 @@ from uuid import UUID
 
 KEPT: Final = 30 * 86_400.0  # seconds that a file stays when its flow run might still be run again
 
-_STATE: Final = "state "  # before the id of a running state; other lines are batches
+_STATE: Final = "state "  # before the id of a running state
+_PROCESS: Final = "process"  # a process has taken the seat
+_RESTED: Final = "rested"  # it has ended in order; lines of another sort are batches
 _HELD: Final[dict[Path, int]] = {}  # by this process
 
 
@@ -37,6 +39,7 @@ class Seat:
 
     path: Path
     earlier: tuple[str, ...]  # batches of the same flow run, in processes that have ended
+    died: int = 0  # of these processes, since one of them has ended in order
 
     def note(self, batch_id: str) -> None:
         """Write down, durably, that the flow run has begun a batch."""
@@ -47,6 +50,10 @@ class Seat:
     def note_state(self, state: UUID) -> None:
         """Write down a running state that this process has given the flow run."""
         os.write(_HELD[self.path], f"{_STATE}{state}\n".encode())
+
+    def rest(self) -> None:
+        """This process ends in order, and another one is to go on."""
+        os.write(_HELD[self.path], f"{_RESTED}\n".encode())
 
     def over(self) -> None:
         """The flow run's end is told in a moment: whoever runs it once more begins with fresh money."""
@@ -65,10 +72,19 @@ def take_seat(ledger: Path, flow_run_id: UUID, *, state: UUID) -> Seat:
         OSError: there is no room for the file, or no right to make one.
     """
     path = _path(ledger, flow_run_id)
-    if path not in _HELD:
+    is_new = path not in _HELD
+    if is_new:
         _HELD[path] = _opened(path)
     lines = path.read_text(encoding="ascii").splitlines()
-    seat = Seat(path=path, earlier=tuple(line for line in lines if not line.startswith(_STATE)))
+    since = lines[len(lines) - lines[::-1].index(_RESTED) :] if _RESTED in lines else lines
+    marks = (_STATE, _PROCESS, _RESTED)
+    seat = Seat(
+        path=path,
+        earlier=tuple(line for line in lines if not line.startswith(marks)),
+        died=since.count(_PROCESS) - (not is_new),
+    )
+    if is_new:
+        os.write(_HELD[path], f"{_PROCESS}\n".encode())
     seat.note_state(state)
     return seat
 

@@ -41,6 +41,15 @@ _PATIENCE: Final = 5.0  # seconds for telling Prefect that the run is cancelled
 _SEAT_EVERY: Final = 1.0  # seconds between two looks at a seat that another process has
 
 
+class CrashedTooOften(Exception):
+    """The flow run's processes have died so many times, and it is not tried again."""
+
+    def __init__(self, times: int, seat: Seat) -> None:
+        super().__init__(f"its process has died {times} times")
+        self.times = times
+        self.seat = seat
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
     """How a flow run's batch ended, and whether more money would let it go on."""
@@ -57,6 +66,9 @@ class Turn:
     state: UUID  # that Prefect has of it
     waits: float = 0.0  # seconds that it waits for its ledger
     same: str = ""  # equal for flow runs that would do the same
+    crash_retries: int = (
+        0  # how many of its processes may have died before; 0: whoever runs it again means it
+    )
     given: Decimal = field(default=Decimal(0))  # dollars, on top of its limit
 
 
@@ -66,6 +78,7 @@ async def carry_out(setup: Setup, *, options: Options, handed: Handed, turn: Tur
     Raises:
         Mistake: something was found wrong before the first call.
         OneWaits: another flow run waits already that would do the same.
+        CrashedTooOften: its processes die again and again.
     """
     tally, stop, began = handed.tally, handed.stop or Stop(), monotonic()
     signals = [signal.SIGTERM] if handed.stop else [signal.SIGTERM, signal.SIGINT]
@@ -92,6 +105,8 @@ async def carry_out(setup: Setup, *, options: Options, handed: Handed, turn: Tur
         ):
             with scope, ending_on(*signals, stop=stop, scope=scope):
                 seat = await _seated(ledger, run, turn=turn, stop=stop)
+                if seat is not None and turn.crash_retries and seat.died > turn.crash_retries:
+                    raise CrashedTooOften(seat.died, seat)
                 await bury_the_dead(ledger, by=run)
                 deadline = monotonic() + turn.waits
                 while summary is None:

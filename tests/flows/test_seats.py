@@ -61,7 +61,7 @@ def test_a_seat_is_empty_once_its_process_is_killed(ledger):
     later, latest = uuid4(), uuid4()
     seat = take_seat(ledger, other, state=later)
     try:
-        assert seat.earlier == ("batch-1",)
+        assert (seat.earlier, seat.died) == (("batch-1",), 1)
         assert dict(empty_seats(ledger)) == {one: {state}}  # what this process holds is not empty
         seat.note("batch-2")
         seat.note_state(latest)
@@ -80,6 +80,22 @@ def test_a_flow_run_that_ended_begins_with_fresh_money(ledger):
     assert list(ledger.parent.iterdir()) == []
     seat = take_seat(ledger, flow_run, state=uuid4())
     assert seat.earlier == ()
+    leave(seat)
+
+
+def test_processes_that_died_are_counted(ledger):
+    """Each process that ended without a word counts, until one of them ends in order."""
+    flow_run = uuid4()
+    for times in range(3):
+        seat = take_seat(ledger, flow_run, state=uuid4())
+        assert seat.died == times
+        assert take_seat(ledger, flow_run, state=uuid4()).died == times  # the same process, once more
+        leave(seat)
+    seat = take_seat(ledger, flow_run, state=uuid4())
+    seat.rest()
+    leave(seat)
+    seat = take_seat(ledger, flow_run, state=uuid4())
+    assert seat.died == 0
     leave(seat)
 
 
