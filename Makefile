@@ -55,12 +55,15 @@ verdict: install  ## what an outside judge says of how we keep limits; three min
 bench: install  ## speed, memory and waste, beside the bare transport in the same run
 	$(BIN)/python -m bench
 
+COMPILE := .venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
+  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+EXTRAS := local files speech live otel cloud team dask dev bench
+
 lock:  ## resolve the dependencies anew; needs a network, and a look at what changed
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet pip-tools
-	.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
-	  --extra local --extra files --extra speech --extra live --extra otel --extra dev --extra bench -c requirements/constraints.txt -o requirements/lock.txt pyproject.toml
+	$(COMPILE) $(EXTRAS:%=--extra %) -c requirements/constraints.txt -o requirements/lock.txt pyproject.toml
+	$(COMPILE) --extra ray -c requirements/lock.txt -o requirements/ray.txt pyproject.toml
 	rm -rf .venv-lock
 
 clean:  ## remove what the other verbs made; data/ stays
