@@ -55,7 +55,7 @@ def test_an_output_that_is_given_up(s3):
     class OutOfOrderError(Exception):
         pass
 
-    with (
+    with (  # noqa: PT012  a block that fails late is the point
         pytest.raises(OutOfOrderError),
         open_output(to(f"{s3.url}/out.csv"), schema=SCHEMA) as output,
     ):

@@ -185,7 +185,7 @@ def test_copies_go_with_the_source(s3):
 
 
 def test_copies_of_a_killed_process():
-    """Who makes the next copies removes those of a process that was killed, and not those of one that lives."""
+    """Who makes the next copies removes those of a process that was killed, not of one that lives."""
     program = """
 from tasks_lib.rows.copies import folder_of_copies
 with folder_of_copies() as folder:
