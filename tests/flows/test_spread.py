@@ -1,0 +1,75 @@
+"""Workers on Dask, started by the flow: one Prefect task run for each."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.flows.conftest import in_child, running_child
+from tests.flows.jobs import write_job
+from tests.flows.processes import soon
+
+pytestmark = [pytest.mark.prefect, pytest.mark.timeout(300)]  # servers start slowly on a busy machine
+
+ROWS = 300
+
+
+def dask_workers(of: Path) -> list[int]:
+    """The processes of the Dask cluster that the program has started which runs this job."""
+    commands = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit():
+                commands[int(entry.name)] = (entry / "cmdline").read_bytes()
+        except OSError:  # it has ended
+            continue
+    (program,) = (pid for pid, command in commands.items() if str(of).encode() in command)
+    spawned = [pid for pid, command in commands.items() if b"spawn_main" in command]
+    return [pid for pid in spawned if os.getsid(pid) == program]
+
+
+def test_a_worker_killed_on_dask_costs_no_row(tmp_path, llm, prefect):
+    """Two workers on Dask, one killed: all rows are answered, none twice, and Prefect knows no ticket."""
+    llm.reset()
+    job = write_job(tmp_path, base_url=llm.base_url(lat=250), rows=ROWS, in_flight=8)
+    step = {"way": "flow", "job": str(job.path), "overrides": {"workers": 2, "runner": "dask"}}
+    with running_child(step, env=prefect.env) as results:
+        soon(lambda: llm.stats()["recv"] > 20, within=150)
+        os.kill(dask_workers(job.path)[0], signal.SIGKILL)
+        (result,) = results()
+    summary = result["summary"]
+    assert (summary["rows"], summary["completed"], summary["failed"]) == (ROWS, ROWS, 0), summary
+    assert any("others go on with its rows" in warning for warning in summary["warnings"]), summary
+    with duckdb.connect(str(job.ledger), read_only=True) as ledger:
+        (counted,) = ledger.execute("select count(*), count(distinct row_key) from task_runs").fetchall()
+    assert counted == (ROWS, ROWS)
+    assert llm.stats()["recv"] <= ROWS + 8, "more calls were made again than could be in flight"
+
+    (run,) = prefect.api.flow_runs_with(str(job.path))
+    assert run["parameters"]["runner"] == "dask"
+    task_runs = prefect.api.task_runs(run["id"], at_least=3, within=30)
+    names = {one["name"] for one in task_runs if one["name"].startswith("worker ")}
+    assert {"worker 1", "worker 2"} <= names <= {"worker 1", "worker 2", "worker 3"}
+    known = json.dumps([run, task_runs])
+    assert "CERTIFICATE" not in known
+    assert "secret" not in known
+
+
+def test_what_cannot_work_elsewhere_is_told_before_anything_begins(tmp_path, llm, prefect):
+    """Workers that could not report to Prefect are refused; without Prefect there are none on an engine."""
+    llm.reset()
+    job = write_job(tmp_path, base_url=llm.base_url(), rows=3)
+    step = {
+        "way": "flow",
+        "job": str(job.path),
+        "overrides": {"runner": "dask", "runner_address": "tcp://192.0.2.7:8786"},
+    }
+    (result,) = in_child(step, env=prefect.env)
+    assert (
+        "workers at tcp://192.0.2.7:8786 do not reach the Prefect API at http://127.0.0.1"
+        in result["mistake"]
+    )
+    assert llm.stats()["recv"] == 0
