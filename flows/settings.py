@@ -54,6 +54,7 @@ def api_configured(environment: Environment, *, project: Path | None = None) -> 
 
 def _settle(environ: MutableMapping[str, str]) -> None:
     environ.setdefault("DO_NOT_TRACK", "1")
+    environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of ours calls nobody either
     if any(environ.get(name) or environ.get(name.upper()) for name in _PROXIES):
         _keep_from_proxy(environ)
     if "PREFECT_HOME" not in environ and not _usable(_home(environ)):
