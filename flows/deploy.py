@@ -7,10 +7,10 @@ in it needs no new deployment.
 |----------------------------|-------------------------------------------------------------------------------|
 | one batch at a time for    | the ledger's own lock, which runs wait for; see `flows.turns`                 |
 | each ledger                |                                                                               |
-| a process that dies while  | the worker marks the flow run as Crashed; an automation schedules the same    |
-| its worker lives           | flow run again, which goes on with what is left                               |
-| a machine that dies        | the flow run sends a heartbeat every 30 s; without one for 90 s an automation |
-|                            | marks it as Crashed, and the other one runs it again                          |
+| a process that dies while  | the worker marks the flow run as Crashed; after 90 s an automation schedules  |
+| its worker lives           | the same flow run again, which goes on with what is left                      |
+| a machine that dies        | the flow run sends a heartbeat every 30 s; without one for 90 s the same      |
+|                            | automation schedules it again                                                 |
 | money that is spent        | the flow run is suspended and asks for more; see `flows.money`                |
 
 Prefect's own retries of a flow are not used: they know a failed flow and not a dead one, and what failed in a
@@ -45,6 +45,11 @@ from tasks_lib.job.stretches import Options
 ENTRYPOINT: Final = "flows.enrich.enrich"  # a module's name: it is found wherever rowmill is installed
 HEARTBEAT: Final = 30  # seconds; Prefect sends none more often
 SILENCE: Final = 90  # seconds without one, after which a flow run counts as dead
+SIGNS: Final = (  # of life, or of an end that is none of a crash: states, and the heartbeat
+    *("heartbeat", "Scheduled", "Late", "Pending", "Submitting", "Running", "Retrying", "WaitingForLedger"),
+    *("Completed", "CompletedWithFailures", "Failed", "TimedOut", "StoppedByLimit", "Refused", "TakenOver"),
+    *("Cancelling", "Cancelled", "Skipped", "Suspended", "Paused", "Resuming", "AwaitingRetry", AFTER_CRASH),
+)
 WAITS: Final = 6 * 3_600  # seconds that a run waits for its ledger
 _LEAST_EVERY: Final = timedelta(seconds=10)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -189,67 +194,53 @@ async def deploy(wanted: Wanted) -> Deployed:
             parameter_openapi_schema=parameter_schema(enrich).model_dump_for_openapi(),
             enforce_parameter_schema=True,
         )
-        dead, goes_on = automations_of(wanted.name, deployment_id)
-        automations = [dead, goes_on] if wanted.parameters.get("crash_retries") else [dead]
-        for automation in automations:
+        automation = automation_of(wanted.name, deployment_id)
+        if wanted.parameters.get("crash_retries"):
             await _put(client, automation)
-        if goes_on not in automations:
-            for known in await client.read_automations_by_name(goes_on.name):
+            automations = (automation.name,)
+        else:
+            for known in await client.read_automations_by_name(automation.name):
                 await client.delete_automation(known.id)
+            automations = ()
     return Deployed(
         id=deployment_id,
         replaced=replaced,
         pool_made=pool_made,
         pool_type=pool_type,
-        automations=tuple(one.name for one in automations),
+        automations=automations,
     )
 
 
-def automations_of(name: str, deployment_id: UUID) -> list[AutomationCore]:
-    """What has flow runs that died marked as crashed, and crashed ones run again."""
-    of_it = ResourceSpecification(
-        {"prefect.resource.id": f"prefect.deployment.{deployment_id}", "prefect.resource.role": "deployment"}
+def automation_of(name: str, deployment_id: UUID) -> AutomationCore:
+    """What has flow runs run again whose process or machine died.
+
+    It is one automation and not two in a row: on SQLite two that look at the same event lock each other out.
+    And it waits after a crash, since a worker reports one twice, the second time many seconds later.
+    """
+    return AutomationCore(
+        name=f"rowmill: {name} goes on after a crash",
+        description="A flow run that crashed, or sends no heartbeat any more, is run again and goes on.",
+        trigger=EventTrigger(
+            posture=Posture.Proactive,
+            after={"prefect.flow-run.heartbeat", "prefect.flow-run.Crashed"},
+            expect={f"prefect.flow-run.{sign}" for sign in SIGNS},
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=ResourceSpecification(
+                {
+                    "prefect.resource.id": f"prefect.deployment.{deployment_id}",
+                    "prefect.resource.role": "deployment",
+                }
+            ),
+            for_each={"prefect.resource.id"},
+            threshold=1,
+            within=timedelta(seconds=SILENCE),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.SCHEDULED, name=AFTER_CRASH, message="its process died: it is run again"
+            )
+        ],
     )
-    a_run = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
-    return [
-        AutomationCore(
-            name=f"rowmill: {name} is dead",
-            description="A flow run that has sent no heartbeat for a while has no machine any more.",
-            trigger=EventTrigger(
-                posture=Posture.Proactive,
-                after={"prefect.flow-run.heartbeat"},
-                expect={"prefect.flow-run.*"},
-                match=a_run,
-                match_related=of_it,
-                for_each={"prefect.resource.id"},
-                threshold=1,
-                within=timedelta(seconds=SILENCE),
-            ),
-            actions=[
-                ChangeFlowRunState(
-                    state=StateType.CRASHED, message=f"no heartbeat was heard of it for {SILENCE} seconds"
-                )
-            ],
-        ),
-        AutomationCore(
-            name=f"rowmill: {name} goes on after a crash",
-            description="The same flow run is run again, and takes up what is left.",
-            trigger=EventTrigger(
-                posture=Posture.Reactive,
-                expect={"prefect.flow-run.Crashed"},
-                match=a_run,
-                match_related=of_it,
-                for_each={"prefect.resource.id"},
-                threshold=1,
-                within=timedelta(0),
-            ),
-            actions=[
-                ChangeFlowRunState(
-                    state=StateType.SCHEDULED, name=AFTER_CRASH, message="it crashed, and is run again"
-                )
-            ],
-        ),
-    ]
 
 
 async def _pool(client: PrefectClient, name: str) -> tuple[str, bool]:
