@@ -203,7 +203,7 @@ def test_a_full_disk_ends_all_workers_without_a_word(tmp_path: Path, server: Ser
     """What was committed stands, the batch says why it stopped, and no worker has anything to add."""
     setup = setup_for(tmp_path, server, rows=3_000, in_flight=64)
     script = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000));"
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2_200_000, 2_200_000));"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "from tasks_lib.cli import main; main(sys.argv[1:])"
     )
