@@ -197,7 +197,7 @@ async def deploy(wanted: Wanted) -> Deployed:
         automation = automation_of(wanted.name, deployment_id)
         if wanted.parameters.get("crash_retries"):
             await _put(client, automation)
-            automations = (automation.name,)
+            automations: tuple[str, ...] = (automation.name,)
         else:
             for known in await client.read_automations_by_name(automation.name):
                 await client.delete_automation(known.id)
