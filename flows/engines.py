@@ -4,8 +4,9 @@ Neither is needed by whoever does not ask for it, so each is imported when it is
 """
 # ruff: noqa: PLC0415  imports inside functions, for the reason above
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final, Protocol
@@ -159,11 +160,14 @@ class Ray:
         """Nothing is started, and nobody is called."""
         self._address = address
         self._workers = workers
+        self._aside = ExitStack()
 
     def task_runner(self) -> TaskRunner[Any]:
         """See `Engine`."""
         from prefect_ray import RayTaskRunner
 
+        # Ray prints what it has to say of dead workers, and cannot be told where: not where the summary goes.
+        self._aside.enter_context(redirect_stdout(sys.stderr))
         quiet: dict[str, object] = {"log_to_driver": False, "logging_level": "ERROR"}
         if self._address is not None:
             there: TaskRunner[Any] = RayTaskRunner(address=self._address, init_kwargs=quiet)
@@ -212,8 +216,9 @@ class Ray:
         """See `Engine`; a client of a cluster elsewhere is left connected by its task runner."""
         import ray
 
-        if ray.is_initialized():
-            ray.shutdown()
+        with self._aside:
+            if ray.is_initialized():
+                ray.shutdown()
 
 
 def _of_state(state: object) -> Ended:
