@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from tasks_lib.cli.app import app
 from tasks_lib.configs import load_job
@@ -18,6 +21,7 @@ from tests.llmserver import Server, running_server
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 ELSEWHERE = ("make ", "prefect ")  # make demo and make test are run by CI, deployments by tests/flows
+OTHERS = re.compile(r"rowmill (deploy|worker) |--runner ")  # tested by tests/flows and tests/cli
 
 
 def blocks(language: str) -> list[str]:
@@ -55,8 +59,9 @@ def commands() -> list[str]:
 
 def test_the_shell_commands_do_what_they_say(server: Server, checkout: Path) -> None:
     """Each command of the README ends well, in the order in which it stands there."""
-    assert len(commands()) >= 4
-    for command in commands():
+    here = [command for command in commands() if not OTHERS.search(command)]
+    assert len(here) >= 4
+    for command in here:
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=checkout,
@@ -66,6 +71,17 @@ def test_the_shell_commands_do_what_they_say(server: Server, checkout: Path) -> 
             check=False,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+def test_commands_for_servers_and_clusters_are_understood() -> None:
+    """Each of those that are run elsewhere is read by the command as it stands, flags and all."""
+    elsewhere = [command for command in commands() if OTHERS.search(command)]
+    assert len(elsewhere) == 4
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    for command in elsewhere:
+        _, name, *arguments = shlex.split(command)
+        assert group.commands[name].make_context(name, arguments).params
 
 
 def test_the_python_example_enriches_the_sample(server: Server, checkout: Path) -> None:
