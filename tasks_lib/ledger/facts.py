@@ -159,7 +159,9 @@ _SCHEMAS: Mapping[str, pa.Schema] = {
     "steps": STEPS,
     "actions": ACTIONS,
 }
-_NONE = {name: schema.empty_table() for name, schema in _SCHEMAS.items()}  # making one takes its time
+_NONE = {  # without a list to make an array of, for which pyarrow would import pandas
+    name: pa.Table.from_batches([], schema=schema) for name, schema in _SCHEMAS.items()
+}
 _FIVE_UNKNOWN = (None, None, None, None, None)
 _FOUR_UNKNOWN = (None, None, None, None)
 _SIX_UNKNOWN = (None, None, None, None, None, None)
