@@ -10,7 +10,7 @@ Writing a row down and crossing it out take about a microsecond together.
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from glob import escape
@@ -148,8 +148,12 @@ def find_deaths(ledger: Ledger, *, found_at: datetime) -> int:
     return found
 
 
-def find_deaths_of(ledger: Ledger, *, batch_id: str, worker: int, found_at: datetime) -> frozenset[str]:
+def find_deaths_of(
+    ledger: Ledger, *, batch_id: str, worker: int, of: Collection[str], found_at: datetime
+) -> frozenset[str]:
     """Write down in the ledger what a worker had under way that has died; gives its task runs.
+
+    Only those `of` these task runs count: others were committed, and the worker was not told yet.
 
     Raises:
         LedgerError: it cannot be written. What was found is found again.
@@ -157,7 +161,7 @@ def find_deaths_of(ledger: Ledger, *, batch_id: str, worker: int, found_at: date
     if ledger.path == _IN_MEMORY:
         return frozenset()
     path = _path_of(ledger.path, batch_id, worker)
-    deaths = _read(path)
+    deaths = [one for one in _read(path) if one.task_run_id in of]
     ledger.add_deaths(deaths, found_at=found_at)
     with suppress(OSError):
         path.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Who may call in at a batch, and how both ends know that the other lives."""
 
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from anyio.abc import SocketStream
+from anyio.abc import SocketStream, UNIXSocketStream
 from anyio.streams.tls import TLSStream
 
 from tasks_lib.job.workers.calling import NotLetIn, call_in, read_ticket, ticket_as_json
@@ -42,9 +43,10 @@ class Batch:
             most_strangers=4,
         )
 
-    def _let_in(self, number: int, channel: Channel) -> None:
+    def _let_in(self, number: int, channel: Channel) -> bool:
         self.let_in[number] = channel
         self.came.set()
+        return True
 
 
 @asynccontextmanager
@@ -77,11 +79,10 @@ async def test_a_ticket_lets_in_once() -> None:
         await one.came.wait()
         await worker.send(Want(most=3))
         assert await one.let_in[7].receive() == Want(most=3)
-        again = await call_in(ticket)
-        assert await is_hung_up(again)
+        with pytest.raises(NotLetIn, match="the ticket was used before"):
+            await call_in(ticket)
         assert list(one.let_in) == [7]
         await worker.aclose()
-        await again.aclose()
 
 
 async def test_a_wrong_secret_is_hung_up_on_and_told_once() -> None:
@@ -89,11 +90,25 @@ async def test_a_wrong_secret_is_hung_up_on_and_told_once() -> None:
     async with batch() as one:
         ticket = one.door.ticket(0)
         for wrong in (replace(ticket, secret="00" * 32), replace(ticket, number=5)):
-            stranger = await call_in(wrong)
-            assert await is_hung_up(stranger)
-            await stranger.aclose()
+            with pytest.raises(NotLetIn, match="has hung up"):
+                await call_in(wrong)
         assert (one.let_in, len(one.warnings)) == ({}, 1)
         assert ticket.secret not in one.warnings[0]
+        worker = await call_in(ticket)
+        await one.came.wait()
+        await worker.aclose()
+
+
+async def test_who_runs_something_else_is_told_so_on_both_ends() -> None:
+    """Before either unpickles a byte; the ticket still holds for whoever comes with the right version."""
+    async with batch() as one:
+        ticket = one.door.ticket(2)
+        with pytest.raises(NotLetIn, match=r"has rowmill 0\.1.*, and its batch rowmill .*: install"):
+            await call_in(ticket, made="rowmill 0.1 on Python 3.9")
+        (warning,) = one.warnings
+        assert one.let_in == {}
+        assert "worker 3 at 127.0.0.1 has rowmill 0.1 on Python 3.9, and this batch rowmill" in warning
+        assert one.door.refused is not None
         worker = await call_in(ticket)
         await one.came.wait()
         await worker.aclose()
@@ -170,6 +185,50 @@ async def test_who_is_silent_for_too_long_is_hung_up_on() -> None:
                 await channel.send(Want(most=1 << 300_000_000))  # more than fits into the pipe
         assert channel.silent_for is not None
         await dead.aclose()
+
+
+async def test_a_worker_loses_patience_before_its_places_are_given_to_others() -> None:
+    """The line breaks without a word: the worker's end is closed first, with a part of the lease to spare."""
+    pulse, ends = Pulse(beat=0.2, lease=3.0), list[str]()
+    ours, theirs = socket.socketpair()
+    lost, lost_too = socket.socketpair()
+    driver = Channel(await UNIXSocketStream.from_socket(ours))
+    worker = Channel(await UNIXSocketStream.from_socket(lost))
+
+    async def end(name: str, channel: Channel, patience: float | None = None) -> None:
+        await channel.keep_alive(pulse, patience)
+        ends.append(name)
+
+    with theirs, lost_too:
+        for line in (theirs, lost_too):
+            line.send(bytes(4))  # the first half of something: the last that is ever heard
+        async with anyio.create_task_group() as tasks:
+            for channel in (driver, worker):
+                tasks.start_soon(_heard_nothing, channel)
+            tasks.start_soon(end, "driver", driver)
+            tasks.start_soon(end, "worker", worker, pulse.patience)
+    assert ends == ["worker", "driver"]
+    assert pulse.patience <= (worker.silent_for or 0) < pulse.lease <= (driver.silent_for or 0)
+    assert Pulse().patience + 2 * Pulse().beat < Pulse().lease  # as far as the ends' last words lie apart
+
+
+async def _heard_nothing(channel: Channel) -> None:
+    with pytest.raises(LOST):
+        await channel.receive()
+
+
+async def test_a_frame_that_nobody_takes_ends_though_it_is_seen_through_when_cancelled() -> None:
+    """Whoever is cancelled while it is being sent waits no longer than a while for the other end."""
+    ours, theirs = socket.socketpair()
+    channel = Channel(await UNIXSocketStream.from_socket(ours), to_send=0.2)
+    with theirs, anyio.fail_after(60):  # which reads nothing
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(channel.keep_alive, Pulse())
+            tasks.start_soon(channel.send, Want(most=1 << 30_000_000))  # more than fits into the pipe
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        with pytest.raises(LOST):
+            await channel.send(Want(most=1))
 
 
 async def test_who_beats_is_not_hung_up_on() -> None:

@@ -10,7 +10,7 @@ from anyio.streams.tls import TLSStream
 
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.workers.channel import LOST, Channel
-from tasks_lib.job.workers.handshake import believing, hello
+from tasks_lib.job.workers.handshake import MAGIC, WELCOME, believing, hello, made_here, made_of
 from tasks_lib.job.workers.liveliness import make_lively
 from tasks_lib.job.workers.recruiting import Ticket
 
@@ -22,16 +22,18 @@ class NotLetIn(Mistake):
     """A worker cannot take part in its batch; the text says why, and what would help."""
 
 
-async def call_in(ticket: Ticket) -> Channel:
-    """The channel to the batch that a ticket is for, with the ticket shown.
+async def call_in(ticket: Ticket, *, made: str | None = None) -> Channel:
+    """The channel to the batch that a ticket is for, with the ticket shown and welcome.
 
-    The batch says nothing to a ticket that it does not know: it hangs up.
+    The batch says nothing to a ticket that it does not know: it hangs up. What is `made`, by default what
+    this process runs, has to be the same as there.
 
     Raises:
-        NotLetIn: nobody answers, or who answers is not the batch.
+        NotLetIn: nobody answers, or who answers is not the batch, or does not want this worker.
     """
+    made = made or made_here()
     try:
-        context, said = believing(ticket.certificate), hello(ticket.number, ticket.secret)
+        context, said = believing(ticket.certificate), hello(ticket.number, ticket.secret, made)
     except ValueError as error:
         raise NotLetIn(f"the ticket is broken: {error}") from error
     why = ""
@@ -41,7 +43,7 @@ async def call_in(ticket: Ticket) -> Channel:
         for host in ticket.hosts:
             try:
                 with anyio.fail_after(_TO_CONNECT):
-                    return await _called(host, ticket.port, context, said)
+                    return await _called(host, ticket.port, context, said, made)
             except ssl.SSLCertVerificationError as error:
                 why = f"who answers at {host} port {ticket.port} is another than the ticket is for"
                 raise NotLetIn(f"{why}: {error.verify_message}") from error
@@ -55,16 +57,37 @@ async def call_in(ticket: Ticket) -> Channel:
     )
 
 
-async def _called(host: str, port: int, context: ssl.SSLContext, said: bytes) -> Channel:
+async def _called(host: str, port: int, context: ssl.SSLContext, said: bytes, made: str) -> Channel:
     stream = await anyio.connect_tcp(host, port)
     try:
         make_lively(stream)
         tls = await TLSStream.wrap(stream, server_side=False, ssl_context=context, standard_compatible=False)
         await tls.send(said)
+        await _welcomed(tls, made)
     except BaseException:
         await anyio.aclose_forcefully(stream)
         raise
     return Channel(tls)
+
+
+async def _welcomed(tls: TLSStream, made: str) -> None:
+    """Hear what the batch runs.
+
+    Raises:
+        NotLetIn: it is something else, or the batch does not know the ticket.
+    """
+    heard = b""
+    try:
+        while len(heard) < WELCOME.size:
+            heard += await tls.receive(WELCOME.size - len(heard))
+    except (OSError, *LOST) as error:
+        raise NotLetIn(
+            "the batch has hung up: the ticket was used before, or is another batch's, or its "
+            "worker was given up"
+        ) from error
+    magic, theirs = WELCOME.unpack(heard)
+    if magic != MAGIC or made_of(theirs) != made:
+        raise NotLetIn(f"this worker has {made}, and its batch {made_of(theirs)}: install the same here")
 
 
 def read_ticket(path: Path) -> Ticket:

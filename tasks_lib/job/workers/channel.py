@@ -1,5 +1,6 @@
 """Frames from end to end: whole, in order, and with a beat by which each end knows that the other lives."""
 
+import math
 import pickle
 import struct
 from collections.abc import Callable
@@ -21,6 +22,8 @@ LOST: Final = (
 )
 """What sending and receiving raise when the other end is gone, or this one was closed."""
 
+_TO_SEND = 30.0  # seconds for a frame, where nobody sees to it that the other end lives
+_LOOKS = 4  # at whether something was heard, for each beat
 _LENGTH = struct.Struct("<Q")
 _T = TypeVar("_T")
 
@@ -28,18 +31,22 @@ _T = TypeVar("_T")
 class Channel:
     """One end of a connection whose other end is ours, too: a child's, or one that has shown its ticket."""
 
-    def __init__(self, stream: ByteStream) -> None:
-        """Speak over this stream."""
+    def __init__(self, stream: ByteStream, *, to_send: float = _TO_SEND) -> None:
+        """Speak over this stream; a frame has so many seconds where nobody keeps the connection alive."""
         self._stream = stream
         self._received = bytearray()
         self._sending = anyio.Lock(fast_acquire=True)
         self._length: int | None = None  # of the frame that comes, should `receive` have been cancelled there
         self._heard = False  # anything, since somebody last looked
         self._heard_ever = False
+        self._to_send = self._unwatched = to_send
+        self._whole: anyio.CancelScope | None = None  # of the frame that is being sent
         self.silent_for: float | None = None  # seconds, if that is why it was closed
 
     async def send(self, frame: Frame) -> None:
-        """Send a frame whole.
+        """Send a frame whole, also when cancelled: half a one would be the end of all understanding.
+
+        Where the other end takes nothing any more this ends with `keep_alive`, or soon after that was left.
 
         Raises:
             anyio.BrokenResourceError: the other end is gone.
@@ -47,8 +54,11 @@ class Channel:
         """
         data = pickle.dumps(frame, protocol=5)
         async with self._sending:
-            with anyio.CancelScope(shield=True):  # half a frame would be the end of all understanding
+            with anyio.move_on_after(self._to_send, shield=True) as self._whole:
                 await self._stream.send(_LENGTH.pack(len(data)) + data)
+            if self._whole.cancelled_caught:
+                await self.aclose()
+                raise anyio.BrokenResourceError
 
     async def receive(self) -> Frame:
         """The next frame that says anything; may be cancelled, and called again.
@@ -70,27 +80,39 @@ class Channel:
             if not isinstance(frame, Beat):
                 return frame
 
-    async def keep_alive(self, pulse: Pulse) -> None:
+    async def keep_alive(self, pulse: Pulse, patience: float | None = None) -> None:
         """Say something now and then, and close this end once nothing was heard for too long.
 
-        Time in which this process itself stood still counts as two beats, since it could hear nobody.
+        Too long is the pulse's lease, or so many seconds of patience; and never less. Time in which this
+        process itself stood still counts as two beats, since it could hear nobody.
         """
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._beat, pulse.beat)  # by itself: it may hang where nobody reads any more
-            silent, looked = 0.0, monotonic()
-            while silent < (pulse.lease if self._heard_ever else pulse.first):
-                self._heard = False
-                await anyio.sleep(pulse.beat)
-                now = monotonic()
-                silent = 0.0 if self._heard else silent + min(now - looked, 2 * pulse.beat)
-                looked = now
-            self.silent_for = silent
-            await self.aclose()
-            tasks.cancel_scope.cancel()
+        beat, patience = pulse.beat, patience or pulse.lease
+        try:
+            self._bound_sending(math.inf)  # whoever hangs there ends with the patience
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._beat, beat)  # by itself: it may hang where nobody reads any more
+                silent, looked = 0.0, monotonic()
+                while silent < (patience if self._heard_ever else pulse.first):
+                    self._heard = False
+                    await anyio.sleep(beat / _LOOKS)
+                    now = monotonic()
+                    silent = 0.0 if self._heard else silent + min(now - looked, 2 * beat)
+                    looked = now
+                self.silent_for = silent
+                await self.aclose()
+                tasks.cancel_scope.cancel()
+        finally:
+            self._bound_sending(self._unwatched)
 
     async def aclose(self) -> None:
         """Hang up at once; what hangs in sending or receiving ends."""
         await anyio.aclose_forcefully(self._stream)
+
+    def _bound_sending(self, within: float) -> None:
+        """Have a frame that is being sent, and all later ones, take no longer than this from now."""
+        self._to_send = within
+        if self._whole is not None:
+            self._whole.deadline = anyio.current_time() + within
 
     async def _beat(self, every: float) -> None:
         with suppress(*LOST):
@@ -134,7 +156,8 @@ class Outbox(Generic[_T]):
         if self._any.is_set():  # else `post` waits for this very event
             self._any = anyio.Event()
         if words:
-            await self._channel.send(self._frame_of(tuple(words)))
+            with anyio.CancelScope(shield=True):  # they are nobody else's to send now
+                await self._channel.send(self._frame_of(tuple(words)))
 
     async def post(self) -> None:
         """Send what is said, until the channel is gone or this is cancelled."""

@@ -12,7 +12,15 @@ from anyio.streams.tls import TLSStream
 
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.workers.channel import Channel
-from tasks_lib.job.workers.handshake import HELLO, MAGIC, new_identity, new_secret
+from tasks_lib.job.workers.handshake import (
+    HELLO,
+    MAGIC,
+    made_here,
+    made_of,
+    new_identity,
+    new_secret,
+    welcome,
+)
 from tasks_lib.job.workers.liveliness import make_lively
 from tasks_lib.job.workers.recruiting import Listen, Ticket
 
@@ -20,8 +28,8 @@ _PATIENCE = 10.0  # seconds in which a caller has to show its ticket
 _MOST_STRANGERS = 64  # callers that have not yet done so, at once
 _NOBODY = bytes(32)  # compared with where there is no ticket of that number
 
-LetIn = Callable[[int, Channel], None]
-"""Is told of a worker's number and channel, once its ticket was seen."""
+LetIn = Callable[[int, Channel], bool]
+"""Is told of a worker's number and channel, once its ticket was seen; False: it comes too late."""
 
 
 class Door:
@@ -36,8 +44,12 @@ class Door:
         warn: Callable[[str], None],
         patience: float = _PATIENCE,
         most_strangers: int = _MOST_STRANGERS,
+        made: str | None = None,
     ) -> None:
-        """Open by `opened`; callers have so many seconds to show a ticket, and so many may be about it."""
+        """Open by `opened`; callers have so many seconds to show a ticket, and so many may be about it.
+
+        Who does not run what is `made`, by default what this process runs, is not let in.
+        """
         self._listen = listen
         self._batch_id = batch_id
         self._let_in = let_in
@@ -48,7 +60,9 @@ class Door:
         self._secrets: dict[int, bytes] = {}  # of tickets that were not yet used, by the worker's number
         self._strangers = 0
         self._warned = False
+        self._made = made or made_here()
         self.port = listen.port
+        self.refused: str | None = None  # why the last one was not let in that had a ticket
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -122,7 +136,9 @@ class Door:
                 await anyio.aclose_forcefully(stream)
         if known is not None:
             number, tls = known
-            self._let_in(number, Channel(tls))
+            channel = Channel(tls)
+            if not self._let_in(number, channel):
+                await channel.aclose()
 
     async def _recognized(self, stream: SocketStream) -> tuple[int, TLSStream] | None:
         """The number of the worker that calls; None of a stranger."""
@@ -136,17 +152,33 @@ class Door:
                 said += await tls.receive(HELLO.size - len(said))
         except (OSError, ssl.SSLError, anyio.EndOfStream, anyio.BrokenResourceError):
             return None  # who speaks something else is no worker
-        magic, number, secret = HELLO.unpack(said)
+        magic, made, number, secret = HELLO.unpack(said)
         expected = self._secrets.get(number, _NOBODY)
         right = hmac.compare_digest(expected, secret)
+        peer = stream.extra(SocketAttribute.remote_address, None)  # noqa: S610 - anyio's
+        where = str(peer[0]) if peer else "an unknown address"
         if magic == MAGIC and number in self._secrets and right:
-            del self._secrets[number]
-            return number, tls
+            return await self._welcomed(number, tls, made=made_of(made), where=where)
         if not self._warned:
             self._warned = True
-            peer = stream.extra(SocketAttribute.remote_address, None)  # noqa: S610 - anyio's
             self._warn(
-                f"somebody at {peer[0] if peer else 'an unknown address'} called in with a ticket that is "
+                f"somebody at {where} called in with a ticket that is "
                 "none of this batch's, or was used before; it was hung up on"
             )
+        return None
+
+    async def _welcomed(
+        self, number: int, tls: TLSStream, *, made: str, where: str
+    ) -> tuple[int, TLSStream] | None:
+        """Let a worker in if it runs the same; else its ticket still holds, for when it does."""
+        if made == self._made:
+            del self._secrets[number]  # before others come with the same
+        try:
+            await tls.send(welcome(self._made))
+        except (OSError, ssl.SSLError, anyio.BrokenResourceError):
+            return None
+        if made == self._made:
+            return number, tls
+        self.refused = f"worker {number + 1} at {where} has {made}, and this batch {self._made}"
+        self._warn(f"{self.refused}: install the same there; it was not let in")
         return None

@@ -196,8 +196,9 @@ class Fleet:
             for worker in self._workers:
                 worker.holder.gone()
                 await worker.channel.aclose()
-                if worker.process is not None:
-                    await _ended(worker.process, within=_PATIENCE)
+            async with anyio.create_task_group() as ends:
+                for process in filter(None, (worker.process for worker in self._workers)):
+                    ends.start_soon(_seen_to_its_end, process)
             if self._recruiter is not None:
                 with anyio.move_on_after(_TO_CLOSE):
                     await self._recruiter.close()
@@ -248,10 +249,13 @@ class Fleet:
             self._coming -= 1
         await self._employ(worker)
 
-    def _let_in(self, number: int, channel: Channel) -> None:
-        """A worker from elsewhere has called in."""
+    def _let_in(self, number: int, channel: Channel) -> bool:
+        """A worker from elsewhere has called in; False: nothing is left for it."""
         self._awaited.discard(number)
+        if self._over.is_set():  # or is about to be: the door is closed after this
+            return False
         self._tasks.start_soon(self._employ, self._known(number, number, channel, None))
+        return True
 
     def _known(self, number: int, seat: int, channel: Channel, process: Process | None) -> _Worker:
         outbox = Outbox[Answer](channel, Answers)
@@ -324,7 +328,11 @@ class Fleet:
         if worker.process is not None:
             begun = await to_thread.run_sync(
                 lambda: find_deaths_of(
-                    self._ledger, batch_id=self._batch_id, worker=worker.number, found_at=found_at
+                    self._ledger,
+                    batch_id=self._batch_id,
+                    worker=worker.number,
+                    of=worker.given.keys(),
+                    found_at=found_at,
                 )
             )
         else:
@@ -377,13 +385,20 @@ class Fleet:
             if self._present:
                 since = now
             elif now - since > self._listen.absence:
-                where = f" at {', '.join(self._door.hosts)} port {self._door.port}" if self._gates else ""
-                self._stop.call(
-                    Why.FAILURES,
-                    f"no worker has called in{where} for {self._listen.absence:g} s. Look at whatever starts "
-                    "them, and at whether they reach that address: a firewall, another network",
-                )
+                self._stop.call(Why.FAILURES, self._why_nobody_comes())
                 return
+
+    def _why_nobody_comes(self) -> str:
+        missed = f"no worker has called in for {self._listen.absence:g} s"
+        if self._recruiter is None:
+            return missed
+        if self._door.refused is not None:
+            return f"{missed} but such as could not take part: {self._door.refused}"
+        return (
+            f"no worker has called in at {', '.join(self._door.hosts)} port {self._door.port} "
+            f"for {self._listen.absence:g} s. Look at whatever starts them, and at whether they reach that "
+            "address: a firewall, another network"
+        )
 
     def _warn(self, *warnings: str) -> None:
         self.warnings.extend(one for one in warnings if one not in self.warnings)
@@ -461,7 +476,8 @@ class Fleet:
                 self._count(worker, frame)
                 self._arrived.append(arrived := _Arrived(frame.facts))
                 tasks.start_soon(self._commit, worker, frame, arrived)
-            case Keep():
+            case Keep(task_run_id=run):
+                worker.given[run]  # else it would choose where a file lies
                 tasks.start_soon(self._keep, worker, frame)
             case State():
                 worker.accounts, worker.under_way = frame.accounts, frame.under_way
@@ -661,6 +677,10 @@ async def _ended(process: Process, *, within: float) -> int:
     if process.returncode is None:
         process.kill()
     return await process.wait()
+
+
+async def _seen_to_its_end(process: Process) -> None:
+    await _ended(process, within=_PATIENCE)
 
 
 def _joined(one: AccountNow, other: AccountNow) -> AccountNow:

@@ -1,13 +1,17 @@
 """How a worker from elsewhere and its batch come to trust each other, before either unpickles a byte.
 
 TLS comes first: the batch makes a certificate for itself, which its tickets carry, and a worker believes no
-other. Then the worker sends `HELLO`, of a fixed size: its number and its ticket's secret.
+other. Then the worker sends `HELLO`, of a fixed size: what it runs, its number and its ticket's secret. To a
+ticket that it knows the batch says `WELCOME`, which has what it runs itself; any other caller is hung up on.
+Both have to run the same, since frames are values that only the same versions understand.
 """
 
+import platform
 import secrets
 import ssl
 import struct
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -16,7 +20,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-HELLO: Final = struct.Struct("<8sI32s")  # magic, the worker's number, the ticket's secret
+HELLO: Final = struct.Struct("<8s40sI32s")  # magic, what runs, the worker's number, the ticket's secret
+WELCOME: Final = struct.Struct("<8s40s")  # magic, what runs
 MAGIC: Final = b"rowmill1"
 _BYTES = 32  # of a secret
 _NAME = "rowmill batch"
@@ -28,7 +33,13 @@ def new_secret() -> str:
     return secrets.token_hex(_BYTES)
 
 
-def hello(number: int, secret: str) -> bytes:
+def made_here() -> str:
+    """What this process runs, as it is compared and told."""
+    major, minor, _ = platform.python_version_tuple()
+    return f"rowmill {version('rowmill')[:20]} on Python {major}.{minor}"
+
+
+def hello(number: int, secret: str, made: str) -> bytes:
     """What a worker says first.
 
     Raises:
@@ -37,7 +48,17 @@ def hello(number: int, secret: str) -> bytes:
     told = bytes.fromhex(secret)
     if len(told) != _BYTES:
         raise ValueError("a ticket's secret has 64 hexadecimal digits")
-    return HELLO.pack(MAGIC, number, told)
+    return HELLO.pack(MAGIC, made.encode(), number, told)
+
+
+def welcome(made: str) -> bytes:
+    """What a batch says to a worker whose ticket it knows."""
+    return WELCOME.pack(MAGIC, made.encode())
+
+
+def made_of(field: bytes) -> str:
+    """What the other end runs, as its hello or welcome tells, and fit to be shown."""
+    return "".join(one for one in field.rstrip(b"\0").decode("ascii", "replace") if one.isprintable())
 
 
 def new_identity() -> tuple[str, ssl.SSLContext]:

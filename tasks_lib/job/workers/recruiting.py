@@ -24,8 +24,17 @@ class Pulse:
     """How the two ends of a worker's channel know that the other one lives; seconds."""
 
     beat: float = 2.0  # each says something at least so often
-    lease: float = 15.0  # who is not heard of for so long is dead
+    lease: float = 15.0  # a worker that is not heard of for so long is dead: others may have its places
     first: float = 120.0  # as `lease`, until a word was heard: a process that starts takes its time
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a worker that does not hear of its batch drops its calls.
+
+        So much shorter than the lease that its calls are gone when its places are given to others: each end
+        hears the other one's last word up to a beat before the line breaks, and notices within a part of one.
+        """
+        return self.lease * 2 / 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ from tasks_lib.job.spared import spare_pandas
 from tasks_lib.job.steering import account_now, model_now
 from tasks_lib.job.suspects import Suspects
 from tasks_lib.job.watch import UnderWayWatch
-from tasks_lib.job.workers.calling import NotLetIn, call_in
+from tasks_lib.job.workers.calling import call_in
 from tasks_lib.job.workers.channel import LOST, Channel, Outbox
 from tasks_lib.job.workers.distant_shelf import DistantShelf
 from tasks_lib.job.workers.frames import (
@@ -114,11 +114,6 @@ async def _work_elsewhere(ticket: Ticket) -> str:
         begin: Frame | None = None
         with anyio.move_on_after(Pulse().lease), suppress(*LOST):
             begin = await channel.receive()
-        if begin is None:
-            raise NotLetIn(
-                "the batch has hung up: the ticket was used before, or is another batch's, or its worker "
-                "was given up"
-            )
         if not isinstance(begin, Begin):
             return "the batch was over before anything was to be done"
         return await Worker(channel, begin).run()
@@ -181,7 +176,7 @@ class Worker:
         begin = self._begin
         async with anyio.create_task_group() as listening:
             with anyio.CancelScope() as work:
-                listening.start_soon(self._channel.keep_alive, begin.pulse)
+                listening.start_soon(self._channel.keep_alive, begin.pulse, begin.pulse.patience)
                 listening.start_soon(self._listen, work)
                 listening.start_soon(self._outbox.post)
                 listening.start_soon(self._tell_stop)
