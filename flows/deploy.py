@@ -37,7 +37,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 from pydantic import ValidationError
 
-from flows.enrich import enrich, parameters_of
+from flows.enrich import enrich, parameters_of, secrets_among
 from flows.history import AFTER_CRASH
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.stretches import Options
@@ -125,7 +125,16 @@ def wanted(
     crash_retries: int,
     report_folder: Path | None,
 ) -> Wanted:
-    """The deployment of a job; relative paths are those of the working directory, now and at each run."""
+    """The deployment of a job; relative paths are those of the working directory, now and at each run.
+
+    Raises:
+        Mistake: an address is a secret, which Prefect would keep and show.
+    """
+    for key in secrets_among(overrides):
+        raise Mistake(
+            f"{key}: this address is as good as a password, and Prefect would show it. "
+            "Name it in the job's file."
+        )
     plain = {key: value.resolve() if isinstance(value, Path) else value for key, value in overrides.items()}
     given = parameters_of(str(job.resolve()), overrides=plain, options=options)
     return Wanted(

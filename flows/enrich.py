@@ -32,6 +32,7 @@ from flows.within import Carried, CrashedTooOften, Turn, carry_out, flow_run, te
 from flows.words import told
 from tasks_lib.configs import Environment
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.domain.place import shown_setting
 from tasks_lib.engine.stop import Stop
 from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.stretches import Options
@@ -116,7 +117,9 @@ async def enrich(
     setup: Setup | None = None
     try:
         history = await history_of(run)
-        setup, missing = await _setup_of(Path(job), overrides={**(overrides or {}), **given})
+        setup, missing = await _setup_of(
+            Path(job), overrides={**(overrides or {}), **given, **handed.unshown}
+        )
         turn = Turn(
             state=history.state,
             crash_retries=crash_retries,
@@ -230,7 +233,7 @@ async def run_flow(
         return Summary.of(
             tally, job=setup.job, outcome=Outcome.INTERRUPTED, reason=stop.reason, seconds=0.0, output=None
         )
-    handed = Handed(tally=tally, stop=stop)
+    handed = Handed(tally=tally, stop=stop, unshown=secrets_among(overrides or {}))
     token = HANDED.set(handed)
     try:
         with temporary_settings(set_defaults=client_settings()):
@@ -265,8 +268,8 @@ async def _run_enrich(parameters: dict[str, Any], *, handed: Handed, say: Callab
 
 
 def parameters_of(job: str, *, overrides: Mapping[str, object], options: Options) -> dict[str, Any]:
-    """The flow's parameters, plain enough for Prefect to keep and to show."""
-    plain = {name: _plain(value) for name, value in overrides.items()}
+    """The flow's parameters, plain enough for Prefect to keep and to show, and without `secrets_among`."""
+    plain = {name: _plain(name, value) for name, value in overrides.items()}
     others = {name: value for name, value in plain.items() if name not in _NAMED}
     return {
         "job": job,
@@ -279,9 +282,20 @@ def parameters_of(job: str, *, overrides: Mapping[str, object], options: Options
     }
 
 
-def _plain(value: object) -> object:
+def secrets_among(overrides: Mapping[str, object]) -> dict[str, object]:
+    """Those of the overrides that may not be shown whole: web addresses with a query, webhooks."""
+    return {
+        name: value
+        for name, value in overrides.items()
+        if isinstance(value, str) and shown_setting(name, value) != value
+    }
+
+
+def _plain(name: str, value: object) -> object:
     if isinstance(value, PathLike):
         return fspath(value)
+    if isinstance(value, str):
+        return shown_setting(name, value)
     return str(value) if isinstance(value, Decimal) else value
 
 

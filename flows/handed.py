@@ -1,6 +1,7 @@
 """What a caller in the same process hands to the flow beside its plain parameters, and gets back."""
 
 import asyncio
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ class Handed:
     tally: Tally = field(default_factory=Tally)
     stop: Stop | None = None  # the caller's, who listens to Ctrl-C; None: the flow does
     chunk_rows: int = CHUNK_ROWS
+    unshown: Mapping[str, object] = field(default_factory=dict)  # overrides that Prefect would keep and show
     begun: bool = False  # Prefect has called the flow
     flow_run: str | None = None  # its name
     summary: Summary | None = None

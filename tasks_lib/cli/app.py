@@ -176,6 +176,53 @@ Sample = Annotated[
         show_default=False,
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        help="Make the calls in so many processes, where one core is not enough.  [dim]\\[default: 1][/]",
+        show_default=False,
+    ),
+]
+Runner = Annotated[
+    RunnerName | None,
+    typer.Option(
+        "--runner",
+        help="Have the workers started elsewhere: by Dask or Ray, through Prefect, or by hand.",
+        show_default=False,
+    ),
+]
+RunnerAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--runner-address",
+        metavar="ADDRESS",
+        help="Use the cluster there: tcp://scheduler:8786, ray://head:10001.  "
+        "[dim]\\[default: one on this machine][/]",
+        show_default=False,
+    ),
+]
+ListenAt = Annotated[
+    str | None,
+    typer.Option(
+        "--listen",
+        metavar="HOST[:PORT]",
+        help="Where such workers call in: an address of this machine.  "
+        "[dim]\\[default: the one from which the cluster is reached][/]",
+        show_default=False,
+    ),
+]
+Tickets = Annotated[
+    Path | None,
+    typer.Option(
+        "--tickets",
+        metavar="FOLDER",
+        help="With --runner hand: where a ticket for each worker is written.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", metavar="", help="Ask rows again that were answered before.")]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", metavar="", help="Ask only the rows that failed before.")
@@ -362,53 +409,11 @@ def run(
     retry_failed: RetryFailed = False,
     retry_poisoned: RetryPoisoned = False,
     stored_answers: StoredAnswers = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            help="Make the calls in so many processes, where one core is not enough.  [dim]\\[default: 1][/]",
-            show_default=False,
-        ),
-    ] = None,
-    runner: Annotated[
-        RunnerName | None,
-        typer.Option(
-            "--runner",
-            help="Have the workers started elsewhere: by Dask or Ray, through Prefect, or by hand.",
-            show_default=False,
-        ),
-    ] = None,
-    runner_address: Annotated[
-        str | None,
-        typer.Option(
-            "--runner-address",
-            metavar="ADDRESS",
-            help="Use the cluster there: tcp://scheduler:8786, ray://head:10001.  "
-            "[dim]\\[default: one on this machine][/]",
-            show_default=False,
-        ),
-    ] = None,
-    listen_at: Annotated[
-        str | None,
-        typer.Option(
-            "--listen",
-            metavar="HOST[:PORT]",
-            help="Where such workers call in: an address of this machine.  "
-            "[dim]\\[default: the one from which the cluster is reached][/]",
-            show_default=False,
-        ),
-    ] = None,
-    tickets: Annotated[
-        Path | None,
-        typer.Option(
-            "--tickets",
-            metavar="FOLDER",
-            help="With --runner hand: where a ticket for each worker is written.",
-            show_default=False,
-        ),
-    ] = None,
+    workers: Workers = None,
+    runner: Runner = None,
+    runner_address: RunnerAddress = None,
+    listen_at: ListenAt = None,
+    tickets: Tickets = None,
     serve: Annotated[
         bool,
         typer.Option(
@@ -450,6 +455,9 @@ def run(
             show_default=False,
         ),
     ] = None,
+    more_on_stdin: Annotated[
+        bool, typer.Option("--more-on-stdin", hidden=True, help="As --detach does.")
+    ] = False,
 ) -> None:
     r"""Run a job: ask the model about every row that has no answer yet.
 
@@ -506,6 +514,10 @@ def run(
         stored_answers=stored_answers,
         webhook=webhook,
     )
+    if more_on_stdin:
+        from tasks_lib.cli.detach import more_given
+
+        overrides |= more_given(sys.stdin.buffer)
     options = Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned)
     manner = Manner(prefect=prefect, json=as_json, quiet=quiet)
     if detach:
@@ -585,9 +597,18 @@ def deploy(
     settings: Settings = None,
     reporting_group: Group = None,
     model: Model = None,
+    revision_id: RevisionId = None,
+    revision_tag: RevisionTag = None,
+    compare: Compare = None,
     max_cost: MaxCost = None,
     max_cost_per_group: MaxCostPerGroup = None,
     max_cost_per_day: MaxCostPerDay = None,
+    retry_failed: RetryFailed = False,
+    workers: Workers = None,
+    runner: Runner = None,
+    runner_address: RunnerAddress = None,
+    listen_at: ListenAt = None,
+    tickets: Tickets = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", metavar="", help="Deploy nothing, and print the entry for a prefect.yaml."),
@@ -624,11 +645,19 @@ def deploy(
             ledger=ledger,
             reporting_group=reporting_group,
             model=model,
+            revision_id=revision_id,
+            revision_tag=revision_tag,
+            compare=compare,
             max_cost=max_cost,
             max_cost_per_group=max_cost_per_group,
             max_cost_per_day=max_cost_per_day,
+            workers=workers,
+            runner=runner and runner.value,
+            runner_address=runner_address,
+            listen=listen_at,
+            tickets=tickets,
         ),
-        options=Options(limit=limit),
+        options=Options(limit=limit, retry_failed=retry_failed),
         plan=Plan(
             name=name,
             pool=pool,

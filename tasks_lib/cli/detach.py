@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +19,7 @@ from tasks_lib.cli.summary import Again
 from tasks_lib.cli.words import note, tell
 from tasks_lib.configs import Environment
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.domain.place import shown_setting
 from tasks_lib.job.checks import check_before_rows
 from tasks_lib.job.setup import load_setup
 from tasks_lib.job.stretches import Options
@@ -45,7 +47,11 @@ def run_detached(job: Path, *, overrides: Mapping[str, object], options: Options
     except OSError as error:
         raise Mistake(f"{said} cannot be written: {error.strerror}") from None
     with log:
-        process = _begin(_arguments(job, overrides=overrides, options=options, manner=manner), log)
+        process = _begin(
+            _arguments(job, overrides=overrides, options=options, manner=manner),
+            log,
+            unshown={name: value for name, value in overrides.items() if _is_secret(name, value)},
+        )
     while process.poll() is None:
         notice = notice_beside(ledger)
         if notice is not None and notice.pid == process.pid:
@@ -57,9 +63,16 @@ def run_detached(job: Path, *, overrides: Mapping[str, object], options: Options
     return _ended_at_once(process.returncode, said, as_json=manner.json)
 
 
+def more_given(told: IO[bytes]) -> dict[str, object]:
+    """What a run is told on its standard input that began in the background: overrides that nobody sees."""
+    given: dict[str, object] = orjson.loads(told.read())
+    return given
+
+
 def _arguments(job: Path, *, overrides: Mapping[str, object], options: Options, manner: Manner) -> list[str]:
-    """What was given on the command line, but for how it is told."""
-    again = Again.of(job, overrides=overrides, options=options, prefect=manner.prefect)
+    """What was given on the command line, but for how it is told, and for what nobody is to see."""
+    open_ones = {name: value for name, value in overrides.items() if not _is_secret(name, value)}
+    again = Again.of(job, overrides=open_ones, options=options, prefect=manner.prefect)
     flags = {
         "--force": options.force,
         "--retry-failed": options.retry_failed,
@@ -69,11 +82,30 @@ def _arguments(job: Path, *, overrides: Mapping[str, object], options: Options, 
     return [*words, *(flag for flag, given in flags.items() if given)]
 
 
-def _begin(arguments: Sequence[str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
+def _is_secret(name: str, value: object) -> bool:
+    return isinstance(value, str) and shown_setting(name, value) != value
+
+
+def _begin(
+    arguments: Sequence[str], log: IO[bytes], *, unshown: Mapping[str, object]
+) -> "subprocess.Popen[bytes]":
+    """The run; what is not to be seen in the list of processes it reads from its standard input."""
     command = [sys.executable, "-m", "tasks_lib.cli", "run", *arguments, "--json"]
-    return subprocess.Popen(  # noqa: S603  # ourselves, with the arguments that we were given
-        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+    if not unshown:
+        return subprocess.Popen(  # noqa: S603  # ourselves, with the arguments that we were given
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    process = subprocess.Popen(  # noqa: S603  # as above
+        [*command, "--more-on-stdin"],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
     )
+    if process.stdin is not None:
+        with suppress(BrokenPipeError), process.stdin as more:  # it may have ended already, and has said why
+            more.write(orjson.dumps(unshown))
+    return process
 
 
 def _tell(*, batch_id: str, job: str, pid: int, log: Path, as_json: bool) -> None:

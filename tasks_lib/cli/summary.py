@@ -13,6 +13,7 @@ from rich.text import Text
 from tasks_lib.cli.figures import cost, count, duration, growth, percent, rate
 from tasks_lib.cli.places import nearby
 from tasks_lib.cli.words import fact, note, one_line, tell
+from tasks_lib.domain.place import shown_setting
 from tasks_lib.engine.breakers import Outage
 from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Outcome, Summary, Tally
@@ -54,15 +55,19 @@ class Again:
     def of(
         cls, path: Path, *, overrides: Mapping[str, object], options: Options, prefect: bool | None
     ) -> Self:
-        """The command with the flags that make it the same job; --force is none of them."""
+        """The command with the flags that make it the same job; --force is none of them.
+
+        It is to be shown: what is a secret in a web address is left out, and the user has to fill it in.
+        """
         words = ["rowmill", "run", str(path)]
         for name, value in overrides.items():
+            told = shown_setting(name, str(value))
             if name in _FLAGS:
                 words.append(_FLAGS[name])
             elif name in _OPTION_OF:
-                words += [_OPTION_OF[name], str(value)]
+                words += [_OPTION_OF[name], told]
             else:
-                words += ["--set", f"{name}={value}"]
+                words += ["--set", f"{name}={told}"]
         if options.limit is not None:
             words += ["--limit", str(options.limit)]
         if prefect is not None:

@@ -103,6 +103,25 @@ def is_address(text: str) -> bool:
     return "://" in text
 
 
+def shown_setting(key: str, value: str) -> str:
+    """A value of a job's key as it may be shown: a web address without its query, its user and its password.
+
+    Of a webhook's address the path is left out as well, which is a password with many a service.
+    """
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return value
+    if parts.scheme not in {"http", "https"}:
+        return value
+    host = parts.netloc.rpartition("@")[2]
+    if key in {"webhook", "webhook.url"}:
+        return f"{parts.scheme}://{host}/…"
+    if host == parts.netloc and not parts.query:
+        return value
+    return f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
+
+
 def is_loopback(address: Address) -> bool:
     """Whether an address is of this very machine, where plain http is as good as https."""
     host = urlsplit(address.url).hostname

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,35 @@ def test_nothing_to_do_is_told_at_once(project: Project) -> None:  # noqa: F811
     assert told.get("skipped", 3) == 3
     if "pid" in told:  # it was caught while it still ran
         over(project, told["pid"])
+
+
+def test_no_secret_of_an_address_is_among_its_arguments(slow: Project) -> None:
+    """Who may look at the list of processes, or into the log, sees no address that is a secret."""
+    told: list[str] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:  # nobody reads it
+            return
+
+    hook = HTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=hook.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{hook.server_port}/hooks/5e1f7a"
+    slow.rows(4)
+    ended = slow.rowmill("run", slow.job, "--detach", "--json", "--webhook", url)
+    assert ended.code == 0, ended.err
+    begun = json.loads(ended.out)
+    assert b"5e1f7a" not in Path(f"/proc/{begun['pid']}/cmdline").read_bytes()
+    over(slow, begun["pid"])
+    for _ in range(600):
+        if told:
+            break
+        time.sleep(0.05)
+    hook.shutdown()
+    hook.server_close()
+    assert told == ["/hooks/5e1f7a"]
+    assert all("5e1f7a" not in log.read_text() for log in logs(slow))

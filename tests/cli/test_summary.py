@@ -144,3 +144,14 @@ def test_a_model_that_was_down_is_told(capsys: pytest.CaptureFixture[str]) -> No
     at = f"{began.astimezone():%H:%M:%S}"
     assert f"acme:big from {at} for 1 min 30 s; 4,800 rows went by it: its last 8 calls failed" in text
     assert f"acme:small from {at} to the end; its last 8 calls failed" in text
+
+
+def test_secrets_of_addresses_are_not_shown() -> None:
+    """The command that takes a run up again has neither the query of an address nor the path of a webhook."""
+    command = again(
+        input="https://files.example.com/a.csv?X-Amz-Signature=5e1f", webhook="https://example.com/5e1f"
+    ).command
+    assert "--input 'https://files.example.com/a.csv?…'" in command
+    assert "webhook=https://example.com/…" in command
+    assert "5e1f" not in command
+    assert again(input="s3://bucket/?.csv").command.endswith("--input 's3://bucket/?.csv'")

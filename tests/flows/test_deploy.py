@@ -13,6 +13,7 @@ import yaml
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 
 from flows.deploy import HEARTBEAT, SILENCE, Wanted, automation_of, schedule_of, wanted
+from flows.enrich import parameters_of, secrets_among
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.stretches import Options
 from tests.flows.conftest import environment_of
@@ -97,8 +98,15 @@ def test_parameters_are_those_of_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = asked(
         Path("job.yaml"),
-        overrides={"input": Path("today.csv"), "limits.max_cost": 5, "reporting_group": "acme"},
-        options=Options(limit=7),
+        overrides={
+            "input": Path("today.csv"),
+            "limits.max_cost": 5,
+            "reporting_group": "acme",
+            "compare": "v1,v2",
+            "workers": 2,
+            "runner": "dask",
+        },
+        options=Options(limit=7, retry_failed=True),
         tags=("night", "rowmill"),
         report_folder=Path("out"),
     )
@@ -106,8 +114,11 @@ def test_parameters_are_those_of_a_run(tmp_path, monkeypatch):
         "job": str(tmp_path / "job.yaml"),
         "input": str(tmp_path / "today.csv"),
         "reporting_group": "acme",
+        "workers": 2,
+        "runner": "dask",
         "limit": 7,
-        "overrides": {"limits.max_cost": 5},
+        "overrides": {"limits.max_cost": 5, "compare": "v1,v2"},
+        "retry_failed": True,
         "wait_for_ledger": 21_600,
         "on_money_limit": "ask",
         "crash_retries": 3,
@@ -115,6 +126,16 @@ def test_parameters_are_those_of_a_run(tmp_path, monkeypatch):
     }
     assert told.tags == ("rowmill", "night")
     assert told.folder == tmp_path
+
+
+def test_an_address_that_is_signed_is_not_deployed():
+    """Prefect keeps and shows parameters: one with a query is refused, and is in no message."""
+    url = "https://files.example.com/a.csv?X-Amz-Signature=5e1f7a"
+    with pytest.raises(Mistake, match="as good as a password") as refused:
+        asked(Path("job.yaml"), overrides={"input": url})
+    assert "5e1f7a" not in str(refused.value)
+    assert "5e1f7a" not in json.dumps(parameters_of("j", overrides={"input": url}, options=Options()))
+    assert secrets_among({"input": url, "output": "s3://b/?.csv", "workers": 2}) == {"input": url}
 
 
 def test_a_dead_run_is_one_that_is_silent_for_long():
