@@ -40,22 +40,10 @@ class Part:
             return None
         return max(1, whole * (self.number + 1) // self.of - whole * self.number // self.of)
 
-    def of_all(self, limits: Limits) -> Limits:
-        """This one's part of what is counted by the minute or day, where processes cannot count together."""
-        return replace(
-            limits,
-            requests_per_minute=self.of_number(limits.requests_per_minute),
-            tokens_per_minute=self.of_number(limits.tokens_per_minute),
-            input_tokens_per_minute=self.of_number(limits.input_tokens_per_minute),
-            output_tokens_per_minute=self.of_number(limits.output_tokens_per_minute),
-            requests_per_day=self.of_number(limits.requests_per_day),
-            tokens_per_day=self.of_number(limits.tokens_per_day),
-        )
-
 
 @contextmanager
 def open_gates(setup: Setup, *, warn: Callable[[str], None] | None = None) -> Iterator[Mapping[str, Gate]]:
-    """The gates alone of all accounts that the job calls, for a process that makes no call itself.
+    """The gates alone of all accounts that the job calls, at which others ask to be let in.
 
     Limits are kept together with other processes, as by `open_accounts`.
     """
@@ -85,7 +73,7 @@ async def open_accounts(
     Local servers are started here, and are gone on the way out. Limits are kept together with whatever other
     process of this user calls the same account; `warn` is told where they cannot be. One of several workers
     opens its part of them. `groups` remembers the groups that runs of hosted tasks are begun in. `gates` are
-    in another process, and have their limits there.
+    open already, here or in another process, and have their limits.
     """
     secrets = setup.secrets()
     async with AsyncExitStack() as stack:
@@ -103,7 +91,7 @@ async def open_accounts(
                 shared = _shared(setup, provider, key, warn)
                 if shared is not None:
                     stack.callback(shared.close)
-            limits = limits_for(provider, setup.job.limits, part, shared=shared is not None)
+            limits = limits_for(provider, setup.job.limits, part)
             if provider.protocol == LOCAL and transport is None:
                 local = await stack.enter_async_context(
                     open_local(
@@ -180,10 +168,10 @@ def group_rows(rows_at_once: int) -> int:
     return max(1, min(100, rows_at_once // 2))
 
 
-def limits_for(provider: Provider, job: Limits, part: Part | None = None, *, shared: bool = True) -> Limits:
+def limits_for(provider: Provider, job: Limits, part: Part | None = None) -> Limits:
     """The tighter of the provider's and the job's limit, each for itself.
 
-    One of several workers has its part of the calls in flight, and of all else if the account is not shared.
+    One of several workers has its part of the calls in flight; all else they count together.
     """
     limits = Limits(
         requests_per_minute=_tighter(provider.limits.requests_per_minute, job.requests_per_minute),
@@ -198,10 +186,7 @@ def limits_for(provider: Provider, job: Limits, part: Part | None = None, *, sha
         tokens_per_day=_tighter(provider.limits.tokens_per_day, job.tokens_per_day),
         in_flight=_tighter(provider.limits.in_flight, job.in_flight),
     )
-    if part is None:
-        return limits
-    limits = replace(limits, in_flight=part.of_number(limits.in_flight))
-    return limits if shared else part.of_all(limits)
+    return limits if part is None else replace(limits, in_flight=part.of_number(limits.in_flight))
 
 
 def _tighter(one: int | None, other: int | None) -> int | None:

@@ -15,7 +15,7 @@ from tasks_lib.engine.breakers import BreakerState
 from tasks_lib.engine.money import Money
 from tasks_lib.engine.run import Engine
 from tasks_lib.engine.stop import Stop, Why
-from tasks_lib.job.accounts import limits_for
+from tasks_lib.job.accounts import Part, limits_for
 from tasks_lib.job.setup import Setup, check_money
 from tasks_lib.job.tally import Tally
 from tasks_lib.live import AccountNow, BudgetNow, GroupNow, ModelNow, Phase, Snapshot
@@ -57,10 +57,11 @@ class Crew(Protocol):
 class CrewHere:
     """An engine of this process."""
 
-    def __init__(self, accounts: Mapping[str, Account], engine: Engine) -> None:
-        """Speak for an engine and its accounts."""
+    def __init__(self, accounts: Mapping[str, Account], engine: Engine, *, part: Part | None = None) -> None:
+        """Speak for an engine and its accounts, of whose limits it may have a part."""
         self._accounts = accounts
         self._engine = engine
+        self._part = part
 
     @property
     def accounts(self) -> tuple[AccountNow, ...]:
@@ -85,7 +86,7 @@ class CrewHere:
     def change(self, limits: Limits) -> None:
         """See `Crew`."""
         for account in self._accounts.values():
-            account.gate.change(limits_for(account.provider, limits))
+            account.gate.change(limits_for(account.provider, limits, self._part))
 
     def news(self, remote_ids: Sequence[str]) -> None:
         """See `Crew`."""

@@ -219,13 +219,10 @@ def test_a_full_disk_ends_all_workers_without_a_word(tmp_path: Path, server: Ser
     assert again.completed + again.skipped == 3_000
 
 
-@pytest.mark.parametrize(("shared", "requests"), [(True, [100, 100]), (False, [50, 50])])
-def test_workers_that_cannot_count_together_share_out_what_there_is(
-    shared: bool, requests: list[int]
-) -> None:
-    """Calls in flight are always shared out; requests a minute only where there is no common count."""
+def test_calls_in_flight_are_shared_out() -> None:
+    """All parts together make the whole; requests a minute are counted by all processes together."""
     provider = Provider(name="acme", protocol="openai", base_url="https://acme.test/v1")
     limits = Limits(requests_per_minute=100, in_flight=7)
-    parts = [limits_for(provider, limits, Part(number=n, of=2), shared=shared) for n in (0, 1)]
+    parts = [limits_for(provider, limits, Part(number=number, of=2)) for number in (0, 1)]
     assert [part.in_flight for part in parts] == [3, 4]
-    assert [part.requests_per_minute for part in parts] == requests
+    assert [part.requests_per_minute for part in parts] == [100, 100]

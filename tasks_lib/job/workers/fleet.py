@@ -19,20 +19,25 @@ from anyio.abc import Process, TaskGroup, UNIXSocketStream
 from tasks_lib.domain.failure import FailureKind
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.plan import Plan
+from tasks_lib.engine.admission import Admission
 from tasks_lib.engine.breakers import Outage
 from tasks_lib.engine.feed import Feed
 from tasks_lib.engine.gate import Gate
-from tasks_lib.engine.leases import Answer, Reserve, Settle
+from tasks_lib.engine.leased_gate import Lessee
+from tasks_lib.engine.leases import Answer, Reserve, Settle, Word
 from tasks_lib.engine.lessor import Holder, Lessor
 from tasks_lib.engine.money import Money
 from tasks_lib.engine.run import utc_now
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import Part, limits_for, open_gates
 from tasks_lib.job.books import Books
+from tasks_lib.job.causes import is_all
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.steering import account_now
 from tasks_lib.job.suspects import Suspects
+from tasks_lib.job.watch import UnderWayWatch
 from tasks_lib.job.workers.channel import LOST, Channel, Outbox
+from tasks_lib.job.workers.commits import Arrived, Commits
 from tasks_lib.job.workers.door import Door
 from tasks_lib.job.workers.frames import (
     Act,
@@ -56,9 +61,10 @@ from tasks_lib.job.workers.frames import (
     Words,
 )
 from tasks_lib.job.workers.luggage import packed, variables_for
+from tasks_lib.job.workers.own_share import OwnShare
 from tasks_lib.job.workers.recruiting import Listen, NoWorker, Recruiter
 from tasks_lib.job.workers.rota import Rota
-from tasks_lib.ledger import Death, Facts, Ledger, LedgerError, together
+from tasks_lib.ledger import Death, Ledger, LedgerError
 from tasks_lib.ledger.under_way import UnderWay, companies_at_deaths, find_deaths_of
 from tasks_lib.live import AccountNow, ModelNow
 from tasks_lib.outputs import FilesError, FileStore
@@ -67,17 +73,10 @@ _PATIENCE = 30.0  # seconds in which a worker that was told to drop everything h
 _TO_CLOSE = 60.0  # seconds in which whoever has started workers elsewhere sees to their end
 _TO_END = 5.0  # seconds in which a process ends that has hung up
 _IN_A_ROW = 3  # for each worker: so many come to their end with no row answered in between
+_ALONE = 2  # deaths of a row that no other was under way beside; these are forgiven when it is set aside,
+_FORGIVEN = 16  # for so many rows with none answered in between: the program itself may be what kills
 _AT_A_TIME = 256  # plans that are had from the feed for each worker
 _TOLD = 10  # warnings of workers that died; that there were more is told once
-
-
-@dataclass(slots=True)
-class _Arrived:
-    """Facts that wait for their commit."""
-
-    facts: Facts
-    durable: anyio.Event = field(default_factory=anyio.Event)
-    error: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -85,18 +84,19 @@ class _Worker:
     """A worker that has come, and what it has."""
 
     number: int
-    seat: int  # whose part of the limits it has, if it is a process of ours
+    part: Part | None  # of the limits; None: each of its calls asks for leave
     channel: Channel
     process: Process | None  # None: elsewhere
     outbox: Outbox[Answer]
     holder: Holder
     wants: int = 0  # plans
     given: dict[str, Plan] = field(default_factory=dict)  # by task run; what was handed in is not among them
-    begun: dict[str, Plan] = field(default_factory=dict)  # those under way; of a worker elsewhere only
-    sums: set[int] = field(default_factory=set)  # numbers of money set aside for a process of ours
+    begun: dict[str, Plan] = field(default_factory=dict)  # those under way; of one without a part only
+    sums: set[int] = field(default_factory=set)  # numbers of money set aside for calls not heard of here
     accounts: tuple[AccountNow, ...] = ()
     models: tuple[ModelNow, ...] = ()
     under_way: int = 0
+    has_spoken: bool = False
     broke: Broke | None = None
     ended: Gone | None = None  # in order
     is_gone: bool = False  # however
@@ -119,11 +119,14 @@ class Fleet:
         recruiter: Recruiter | None = None,
         listen: Listen | None = None,
     ) -> None:
-        """Nothing is started before `run`; without a recruiter workers are processes of this machine."""
+        """Nothing is started before `run`.
+
+        Without a recruiter workers are processes of this machine, and this one is the last of them.
+        """
         self._setup = setup
         self._ledger = ledger
         self._batch_id = batch_id
-        self._books = books
+        self._commits = Commits(ledger, batch_id=batch_id, books=books, under_way=lambda: self._begun)
         self._stop = stop
         self._money = money
         self._suspects = suspects
@@ -134,6 +137,7 @@ class Fleet:
         self._rota = Rota(suspects)
         self._changed = anyio.Event()  # somebody may be given something, or all is over
         self._over = anyio.Event()
+        self._is_all = False  # no plan will come any more, but those that are brought back
         self._no_more = False  # every row is accounted for
         self._dropping = False
         self._workers: list[_Worker] = []
@@ -141,12 +145,13 @@ class Fleet:
         self._awaited: set[int] = set()  # numbers of workers that were asked for and have not called in
         self._numbered = 0
         self._in_a_row = 0  # workers that came to their end since a row was answered
+        self._forgiven = 0  # rows that were set aside since then
         self._deaths = 0
-        self._arrived: list[_Arrived] = []
-        self._committing = anyio.Lock(fast_acquire=True)
         self._act = Act()  # what the user has done to the batch so far
         self._acts, self._to_tell = anyio.create_memory_object_stream[Act](math.inf)
-        self._gates: Mapping[str, Gate] = {}
+        self._gates: Mapping[str, Gate] = {}  # at which workers ask for leave
+        self._own: OwnShare | None = None
+        self._without: str | None = None  # why no worker takes the place of one that is gone
         self._luggage = packed(setup)
         self._variables = variables_for(setup)
         self._lessor: Lessor
@@ -166,27 +171,78 @@ class Fleet:
         """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._let_go)
-            if self._recruiter is not None:
-                self._gates = stack.enter_context(open_gates(self._setup, warn=self._warn))
+            gates = stack.enter_context(open_gates(self._setup, warn=self._warn))
+            if self._recruiter is not None or not all(gate.is_shared for gate in gates.values()):
+                self._gates = gates
                 self._apply(self._act)
+            if self._recruiter is not None:
                 self._door = Door(self._listen, batch_id=self._batch_id, let_in=self._let_in, warn=self._warn)
                 await stack.enter_async_context(self._door.opened())
             self._lessor = Lessor(self._gates, self._money, clock=monotonic)
+            hired = self._setup.job.workers
+            if self._recruiter is None:
+                hired -= 1
+                self._own = self._own_share(gates)
             try:
                 async with anyio.create_task_group() as self._tasks:
                     self._tasks.start_soon(self._lessor.run)
-                    self._tasks.start_soon(self._hand_out, feed)
+                    self._tasks.start_soon(self._fetch, feed)
+                    self._tasks.start_soon(self._hand_out)
                     self._tasks.start_soon(self._tell_stop)
                     self._tasks.start_soon(self._tell_acts)
-                    self._tasks.start_soon(self._miss_them)
-                    for seat in range(self._setup.job.workers):
-                        self._hire(seat)
+                    if self._recruiter is not None:
+                        self._tasks.start_soon(self._miss_them)
+                    for number in range(hired):
+                        self._hire(self._part(number))
+                    if self._own is not None:
+                        self._tasks.start_soon(self._own.run)
                     await self._over.wait()
                     self._tasks.cancel_scope.cancel()
-            except anyio.get_cancelled_exc_class():
-                with anyio.move_on_after(_PATIENCE, shield=True):
-                    await self._drop()
+            except BaseException as error:
+                if not is_all(error, LedgerError):  # else nothing more can be kept
+                    with anyio.move_on_after(_PATIENCE, shield=True):
+                        await self._drop()
                 raise
+            finally:
+                if self._own is not None:
+                    self.outages.extend(self._own.outages)
+
+    def _part(self, number: int) -> Part | None:
+        """The part of one of several processes that keep limits together; the last is this one's."""
+        if self._gates:
+            return None
+        return Part(number=number, of=self._setup.job.workers)
+
+    def _own_share(self, gates: Mapping[str, Gate]) -> OwnShare:
+        """What this process does itself, at gates that hold its part, or at leases like its workers'."""
+        part = self._part(self._setup.job.workers - 1)
+        own: Mapping[str, Admission] = gates
+        if part is None:
+
+            def tell(word: Word) -> None:
+                holder.heed(word)
+
+            lessee = Lessee(gates, tell, give_up=_go_on, clock=monotonic)
+            holder = self._lessor.holder(lessee.heed)
+            own = lessee.gates
+        else:
+            for name, gate in gates.items():
+                gate.change(limits_for(self._setup.providers[name], self._setup.job.limits, part))
+        share = OwnShare(
+            self._setup,
+            batch_id=self._batch_id,
+            part=part,
+            gates=own,
+            revision_ids=self._ledger.revision_ids(self._batch_id),
+            rota=self._rota,
+            commits=self._commits,
+            stop=self._stop,
+            money=self._money,
+            watch=UnderWayWatch(self._under_way, self._suspects),
+            look=self._look,
+        )
+        share.do(self._act)
+        return share
 
     async def _let_go(self) -> None:
         """Hang up on all workers, and see processes of ours to their end."""
@@ -196,6 +252,8 @@ class Fleet:
             for worker in self._workers:
                 worker.holder.gone()
                 await worker.channel.aclose()
+                if worker.process is not None and not worker.has_spoken:
+                    await self._turn_away(worker.process, worker.number)
             async with anyio.create_task_group() as ends:
                 for process in filter(None, (worker.process for worker in self._workers)):
                     ends.start_soon(_seen_to_its_end, process)
@@ -203,14 +261,24 @@ class Fleet:
                 with anyio.move_on_after(_TO_CLOSE):
                     await self._recruiter.close()
 
+    async def _turn_away(self, process: Process, number: int) -> None:
+        """End a process of ours that is not ready yet, and has nothing; it may have begun a file."""
+        await _ended(process, within=0.0)
+        with suppress(LedgerError):  # nothing is written, since no row was under way
+            await to_thread.run_sync(
+                lambda: find_deaths_of(
+                    self._ledger, batch_id=self._batch_id, worker=number, of=(), found_at=utc_now()
+                )
+            )
+
     # Workers come and go.
 
-    def _hire(self, seat: int) -> None:
+    def _hire(self, part: Part | None) -> None:
         """Have one more worker."""
         number, self._numbered = self._numbered, self._numbered + 1
         if self._recruiter is None:
             self._coming += 1
-            self._tasks.start_soon(self._start, number, seat)
+            self._tasks.start_soon(self._start, number, part)
         else:
             self._awaited.add(number)
             self._tasks.start_soon(self._ask_for, number, self._recruiter)
@@ -227,7 +295,7 @@ class Fleet:
             if not (self._awaited or self._present):
                 self._stop.call(Why.FAILURES, f"no worker can be had: {why}")
 
-    async def _start(self, number: int, seat: int) -> None:
+    async def _start(self, number: int, part: Part | None) -> None:
         """Start a process of this machine, and heed it."""
         with anyio.CancelScope(shield=True):  # one that nobody knows of would be left running
             ours, theirs = socket.socketpair()
@@ -245,7 +313,7 @@ class Fleet:
                     },
                 )
             channel = Channel(await UNIXSocketStream.from_socket(ours))
-            worker = self._known(number, seat, channel, process)
+            worker = self._known(number, part, channel, process)
             self._coming -= 1
         await self._employ(worker)
 
@@ -254,19 +322,18 @@ class Fleet:
         self._awaited.discard(number)
         if self._over.is_set():  # or is about to be: the door is closed after this
             return False
-        self._tasks.start_soon(self._employ, self._known(number, number, channel, None))
+        self._tasks.start_soon(self._employ, self._known(number, None, channel, None))
         return True
 
-    def _known(self, number: int, seat: int, channel: Channel, process: Process | None) -> _Worker:
+    def _known(self, number: int, part: Part | None, channel: Channel, process: Process | None) -> _Worker:
         outbox = Outbox[Answer](channel, Answers)
         holder = self._lessor.holder(outbox.say)
-        worker = _Worker(number, seat, channel, process, outbox, holder)
+        worker = _Worker(number, part, channel, process, outbox, holder)
         self._workers.append(worker)
         return worker
 
     async def _employ(self, worker: _Worker) -> None:
         """Tell a worker what to work on, and heed it."""
-        is_ours = worker.process is not None
         await _tell(
             worker,
             Begin(
@@ -274,12 +341,12 @@ class Fleet:
                 variables=self._variables,
                 batch_id=self._batch_id,
                 number=worker.number,
-                part=Part(number=worker.seat, of=self._setup.job.workers) if is_ours else None,
+                part=worker.part,
                 revision_ids=self._ledger.revision_ids(self._batch_id),
                 pulse=self._pulse,
             ),
         )
-        if is_ours:
+        if worker.part is not None:
             await _tell(worker, self._act)
         if self._stop.why is not None:
             await _tell(worker, Halt(why=self._stop.why, reason=self._stop.reason or ""))
@@ -325,7 +392,7 @@ class Fleet:
             LedgerError: it cannot be written.
         """
         found_at = utc_now()
-        if worker.process is not None:
+        if worker.part is not None:
             begun = await to_thread.run_sync(
                 lambda: find_deaths_of(
                     self._ledger,
@@ -368,13 +435,14 @@ class Fleet:
         elif self._deaths == _TOLD + 1:
             self._warn("and further workers came to their end")
         if self._in_a_row > _IN_A_ROW * self._setup.job.workers:
-            self._stop.call(
-                Why.FAILURES,
+            self._without = (
                 f"{self._in_a_row} workers in a row came to their end with no row answered in between; "
-                f"{whose} {how}. What they had to say is in their own logs, or above",
+                f"{whose} {how}. What they had to say is in their own logs, or above"
             )
-            return
-        self._hire(worker.seat)
+        if self._without is None:
+            self._hire(worker.part)
+        elif self._own is None:
+            self._stop.call(Why.FAILURES, self._without)
 
     async def _miss_them(self) -> None:
         """Give up once there was no worker for too long."""
@@ -407,43 +475,75 @@ class Fleet:
     def _present(self) -> int:
         return len(self._workers) + self._coming
 
+    @property
+    def _begun(self) -> int:
+        """Rows that are under way in all processes, or about as many."""
+        if self._own is not None:
+            return self._own.rows * self._setup.job.workers
+        return sum(len(worker.begun) for worker in self._workers)
+
     def _look(self) -> None:
         """Something has changed: look at who may have what, and whether all is over."""
         self._changed.set()
-        if (self._stop.called or self._no_more) and not self._present:
+        if not (self._stop.called or self._no_more):
+            return
+        if self._own is not None:  # nobody waits for a process that is not ready yet
+            if self._own.is_over and not any(worker.has_spoken for worker in self._workers):
+                self._over.set()
+        elif not self._present:
             self._over.set()
 
     # What they are given, and what they hand in.
 
-    async def _hand_out(self, feed: Feed) -> None:
-        """Give plans to whoever wants some, until every row is accounted for."""
-        is_all = False
-        while not self._stop.called:
-            self._changed = anyio.Event()
-            self._give(is_all=is_all)
-            if not is_all and self._rota.runs_dry and any(one.wants for one in self._workers):
+    async def _fetch(self, feed: Feed) -> None:
+        """Have plans in the rota before it runs dry."""
+        while not (self._stop.called or self._is_all):
+            if self._rota.runs_low and (self._own or any(one.wants for one in self._workers)):
                 drawn: Sequence[Plan] = ()
                 with self._stop.cuts_short():
-                    drawn = await feed.draw_some(_AT_A_TIME * max(1, len(self._workers)))
-                    is_all = not drawn
+                    drawn = await feed.draw_some(_AT_A_TIME * max(2, len(self._workers)))
+                    self._is_all = not drawn
                 self._rota.bring(drawn)
-            elif is_all and self._rota.is_empty and not any(one.given for one in self._workers):
-                break
+                self._look()
             else:
                 with self._stop.cuts_short():
                     await self._changed.wait()
+
+    async def _hand_out(self) -> None:
+        """Give plans to whoever wants some, until every row is accounted for."""
+        while not self._stop.called:
+            self._changed = anyio.Event()
+            self._give()
+            if self._is_all and self._rota.is_empty and not self._anybody_has_rows:
+                break
+            if self._without is not None and not self._present and not self._rota_is_for_own:
+                self._stop.call(Why.FAILURES, self._without)
+            with self._stop.cuts_short():
+                await self._changed.wait()
         self._no_more = True
         for worker in tuple(self._workers):
             self._tell_end(worker)
+        if self._own is not None:
+            self._own.end()
         self._look()
 
-    def _give(self, *, is_all: bool) -> None:
+    @property
+    def _anybody_has_rows(self) -> bool:
+        return bool(self._own and self._own.rows) or any(worker.given for worker in self._workers)
+
+    @property
+    def _rota_is_for_own(self) -> bool:
+        """Whether there is more to be done than what only a worker may do."""
+        return not self._is_all or not self._rota.runs_dry or self._anybody_has_rows
+
+    def _give(self) -> None:
+        if self._own is not None and not self._rota.runs_dry:
+            self._own.wake()
+        among = len(self._workers) + (self._own is not None)
         for worker in self._workers:
             if not worker.wants or worker.is_gone:
                 continue
-            plans = self._rota.next_for(
-                worker.given, most=worker.wants, among=len(self._workers), is_all=is_all
-            )
+            plans = self._rota.next_for(worker.given, most=worker.wants, among=among, is_all=self._is_all)
             if plans:
                 worker.wants = 0
                 worker.given.update((plan.task_run_id, plan) for plan in plans)
@@ -455,6 +555,7 @@ class Fleet:
             self._tasks.start_soon(_tell, worker, Plans(plans=()))
 
     def _heed(self, worker: _Worker, frame: Frame, tasks: TaskGroup) -> None:
+        worker.has_spoken = True
         try:
             self._do(worker, frame, tasks)
         except KeyError as unknown:  # of a row or an account that it was not given: no worker of ours
@@ -473,8 +574,8 @@ class Fleet:
                 else:
                     self._changed.set()
             case Done():
-                self._count(worker, frame)
-                self._arrived.append(arrived := _Arrived(frame.facts))
+                self._take(worker, frame)
+                arrived = self._commits.arrive(frame.counted, frame.facts)
                 tasks.start_soon(self._commit, worker, frame, arrived)
             case Keep(task_run_id=run):
                 worker.given[run]  # else it would choose where a file lies
@@ -500,55 +601,38 @@ class Fleet:
             case Left(run=run):
                 left = worker.given.pop(run, None)
                 worker.begun.pop(run, None)
-                if left is not None and worker.process is None:
+                if left is not None and worker.part is None:
                     self._under_way.ended(left)
                 self._changed.set()
             case _:
-                if worker.process is not None and isinstance(word, Reserve):
+                if worker.part is not None and isinstance(word, Reserve):
                     worker.sums.add(word.number)
-                elif worker.process is not None and isinstance(word, Settle):
+                elif worker.part is not None and isinstance(word, Settle):
                     worker.sums.discard(word.number)
                 worker.holder.heed(word)  # type: ignore[arg-type]  # what is left are words on calls and money
 
-    def _count(self, worker: _Worker, done: Done) -> None:
-        """Runs were handed in: now, so that books and commits keep one order."""
+    def _take(self, worker: _Worker, done: Done) -> None:
+        """Runs were handed in: they are this process's now."""
         if not worker.given.keys() >= set(done.runs):
             raise KeyError("runs")
         for run in done.runs:
             del worker.given[run]
         for one in done.counted:
-            self._books.count(one)
             if one.kind is not FailureKind.POISONED:
-                self._in_a_row = 0
+                self._in_a_row = self._forgiven = 0
+            elif self._forgiven < _FORGIVEN:
+                self._in_a_row, self._forgiven = max(0, self._in_a_row - _ALONE), self._forgiven + 1
         self._changed.set()
 
-    async def _commit(self, worker: _Worker, done: Done, arrived: _Arrived) -> None:
-        """Commit what has arrived by now: while one commit is made, others share the next one."""
+    async def _commit(self, worker: _Worker, done: Done, arrived: Arrived) -> None:
         with anyio.CancelScope(shield=True):  # it is paid for
-            async with self._committing:
-                if not arrived.durable.is_set():
-                    await self._commit_arrived()
+            await self._commits.see_to(arrived)
             if arrived.error is None:
-                self._books.committed(len(done.counted))
                 for plan in filter(None, (worker.begun.pop(run, None) for run in done.runs)):
                     self._under_way.ended(plan)
-            for run in done.counted:
-                await self._books.count_down(run)
             await _tell(worker, Committed(number=done.number, error=arrived.error))
         if arrived.error is not None:
             raise LedgerError(arrived.error)
-
-    async def _commit_arrived(self) -> None:
-        taken, self._arrived = self._arrived, []
-        facts = together([one.facts for one in taken])
-        error: str | None = None
-        try:
-            await to_thread.run_sync(lambda: self._ledger.add_facts(facts, batch_id=self._batch_id))
-        except LedgerError as failed:
-            error = str(failed)
-        for one in taken:
-            one.error = error
-            one.durable.set()
 
     async def _keep(self, worker: _Worker, keep: Keep) -> None:
         """Keep a file that a worker elsewhere has made of an answer."""
@@ -586,8 +670,9 @@ class Fleet:
                 for name, gate in self._gates.items()
             )
         by_name: dict[str, AccountNow] = {}
-        for worker in self._workers:
-            for one in worker.accounts:
+        here = self._own.crew.accounts if self._own and self._own.crew else ()
+        for some in (here, *(worker.accounts for worker in self._workers)):
+            for one in some:
                 known = by_name.get(one.provider)
                 by_name[one.provider] = one if known is None else _joined(known, one)
         return tuple(by_name.values())
@@ -596,16 +681,17 @@ class Fleet:
     def models(self) -> tuple[ModelNow, ...]:
         """How the models do: down for all of them, if they are so for one."""
         by_name: dict[str, ModelNow] = {}
-        for worker in self._workers:
-            for one in worker.models:
+        here = self._own.crew.models if self._own and self._own.crew else ()
+        for some in (here, *(worker.models for worker in self._workers)):
+            for one in some:
                 known = by_name.get(one.model)
                 by_name[one.model] = one if known is None else _seen_by_both(known, one)
         return tuple(by_name.values())
 
     @property
     def under_way(self) -> int:
-        """Rows that workers have drawn and not handed in, as they last said."""
-        return sum(worker.under_way for worker in self._workers)
+        """Rows that were drawn and not handed in, as workers last said."""
+        return (self._own.rows if self._own else 0) + sum(worker.under_way for worker in self._workers)
 
     def _have(self, act: Act) -> None:
         """Have workers do this, those that come later, too."""
@@ -614,10 +700,12 @@ class Fleet:
             limits=self._act.limits if act.limits is None else act.limits,
         )
         self._apply(act)
+        if self._own is not None:
+            self._own.do(self._act)
         self._acts.send_nowait(act)
 
     def _apply(self, act: Act) -> None:
-        """Do this at the gates that are here; workers elsewhere have none."""
+        """Do this at the gates where workers ask for leave."""
         for name, gate in self._gates.items():
             if act.paused is not None:
                 (gate.pause if act.paused else gate.resume)()
@@ -628,7 +716,7 @@ class Fleet:
         async for act in self._to_tell:
             self._lessor.look()  # there may be other money, too
             for worker in tuple(self._workers):
-                if worker.process is not None:
+                if worker.part is not None:
                     await _tell(worker, act)
 
     async def _tell_stop(self) -> None:
@@ -648,8 +736,14 @@ class Fleet:
         self._dropping = self._no_more = True
         async with anyio.create_task_group() as self._tasks:
             for worker in tuple(self._workers):
+                if worker.process is not None and not worker.has_spoken:
+                    continue  # it has nothing yet
                 self._tasks.start_soon(self._serve, worker)
                 self._tasks.start_soon(_tell, worker, Drop())
+
+
+def _go_on(reason: str) -> None:
+    """This process is never too far from itself: if leave comes late to it, it is busy."""
 
 
 async def _tell(worker: _Worker, frame: Frame) -> None:

@@ -10,6 +10,8 @@ import uuid_utils
 from tasks_lib.domain.plan import Plan
 from tasks_lib.job.suspects import Suspects
 
+_LOW = 128  # plans; a round trip of a worker's takes as long as some of them
+
 
 class Rota:
     """The plans that wait: others first, and last those whose rows were under way when processes died.
@@ -34,6 +36,11 @@ class Rota:
         """Whether only suspects wait, if any do."""
         return not self._ready
 
+    @property
+    def runs_low(self) -> bool:
+        """Whether it will run dry soon."""
+        return len(self._ready) < _LOW
+
     def bring(self, plans: Iterable[Plan]) -> None:
         """More plans are to be run, after those that wait."""
         for plan in plans:
@@ -53,6 +60,15 @@ class Rota:
         ]
         self._hold([plan for plan in back if self._suspects.bears(plan) < inf])
         self._ready.extendleft(plan for plan in reversed(back) if self._suspects.bears(plan) == inf)
+
+    def next_harmless(self) -> Plan | None:
+        """The next plan of a row that no process is known to have died of; it waits no more."""
+        while self._ready:
+            plan = self._ready.popleft()
+            if not self._suspects.any or self._suspects.bears(plan) == inf:
+                return plan
+            self._hold((plan,))
+        return None
 
     def next_for(self, given: Mapping[str, Plan], *, most: int, among: int, is_all: bool) -> list[Plan]:
         """The next plans of a worker that has been given some already; they wait no more.

@@ -68,6 +68,7 @@ from tasks_lib.job.workers.frames import (
 )
 from tasks_lib.job.workers.luggage import unpacked
 from tasks_lib.job.workers.recruiting import Pulse, Ticket
+from tasks_lib.job.workers.where import told_where
 from tasks_lib.ledger import Facts, LedgerError, facts_of, open_writer
 from tasks_lib.ledger.under_way import UnderWay
 
@@ -96,7 +97,7 @@ def work_for(ticket: Ticket) -> str:
     Raises:
         NotLetIn: the ticket is refused, or no batch can be reached.
     """
-    return anyio.run(_work_elsewhere, ticket)
+    return anyio.run(take_part, ticket)
 
 
 async def _work_here(descriptor: int) -> None:
@@ -108,7 +109,14 @@ async def _work_here(descriptor: int) -> None:
         await Worker(channel, begin).run()
 
 
-async def _work_elsewhere(ticket: Ticket) -> str:
+async def take_part(ticket: Ticket, leave: anyio.Event | None = None) -> str:
+    """As `work_for`, in an event loop; once `leave` is set, the calls under way are the last ones.
+
+    Cancelled, it drops its calls. In both cases others get what is left.
+
+    Raises:
+        NotLetIn: the ticket is refused, or no batch can be reached.
+    """
     channel = await call_in(ticket)
     try:
         begin: Frame | None = None
@@ -116,7 +124,7 @@ async def _work_elsewhere(ticket: Ticket) -> str:
             begin = await channel.receive()
         if not isinstance(begin, Begin):
             return "the batch was over before anything was to be done"
-        return await Worker(channel, begin).run()
+        return await Worker(channel, begin, leave=leave).run()
     finally:
         await channel.aclose()
 
@@ -124,10 +132,11 @@ async def _work_elsewhere(ticket: Ticket) -> str:
 class Worker:
     """An engine whose plans come from elsewhere, and whose runs are committed there."""
 
-    def __init__(self, channel: Channel, begin: Begin) -> None:
-        """Nothing happens before `run`."""
+    def __init__(self, channel: Channel, begin: Begin, *, leave: anyio.Event | None = None) -> None:
+        """Nothing happens before `run`; once `leave` is set, the calls under way are the last ones."""
         self._channel = channel
         self._begin = begin
+        self._leave = leave or anyio.Event()
         self._setup = unpacked(begin.setup, begin.variables, environment=Environment.from_os())
         self._is_elsewhere = begin.part is None
         self._outbox = Outbox[Word | Drawn | Left | Noted](channel, Words)
@@ -181,6 +190,7 @@ class Worker:
                 listening.start_soon(self._outbox.post)
                 listening.start_soon(self._tell_stop)
                 listening.start_soon(self._tell_state)
+                listening.start_soon(self._go_when_told)
                 async with open_accounts(
                     self._setup,
                     warn=self._warnings.append,
@@ -189,6 +199,8 @@ class Worker:
                 ) as accounts:
                     self._accounts = accounts
                     self._do(self._act)
+                    if not all(account.gate.is_shared for account in accounts.values()):
+                        self._give_up("cannot keep limits together with others: " + "; ".join(self._warnings))
                     try:
                         await self._run_rows(accounts)
                     except anyio.get_cancelled_exc_class():
@@ -234,7 +246,7 @@ class Worker:
                     money=self._lessee.purse,
                     joins=self._setup.job.identical_rows == "once",
                     watch=watch,
-                    prepare=prepare,
+                    prepare=told_where(prepare) if self._is_elsewhere else prepare,
                     keep=keep_of(
                         self._setup,
                         self._stop,
@@ -383,7 +395,7 @@ class Worker:
             if act.paused is not None:
                 (gate.pause if act.paused else gate.resume)()
             if act.limits is not None:
-                gate.change(limits_for(account.provider, act.limits, self._begin.part, shared=gate.is_shared))
+                gate.change(limits_for(account.provider, act.limits, self._begin.part))
 
     def _be_orphan(self, reason: str) -> None:
         """Nobody will answer any more."""
@@ -398,6 +410,11 @@ class Worker:
         """No call is let in here in time: come to an end, and leave the batch to others."""
         self._gave_up = reason
         self._stop.call(Why.INTERRUPTED, reason)
+
+    async def _go_when_told(self) -> None:
+        """Come to an end once whoever runs this worker asks for it."""
+        await self._leave.wait()
+        self._give_up("was told to end")
 
     async def _tell_stop(self) -> None:
         """Tell the fleet once something here asks for the end of the batch, or says that it is not whole."""
