@@ -702,7 +702,8 @@ def worker(
 
     Several workers may share a folder of tickets on a disk that all of
     them see: each ticket is taken once, also those that are written when
-    a worker has died.
+    a worker has died. Ctrl-C and SIGTERM end a worker after its calls
+    under way, and twice at once; others go on with its rows.
 
     For example:
 
@@ -712,11 +713,13 @@ def worker(
       rowmill worker tickets --wait 600
 
     Exit codes: 0 its batch is over, 2 there is no ticket, or no batch for
-    it.
+    it, 130 interrupted.
     """
     from tasks_lib.cli.worker import work_with
 
-    work_with(ticket, wait=wait)
+    code = work_with(ticket, wait=wait)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
