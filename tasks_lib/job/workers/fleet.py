@@ -512,7 +512,8 @@ class Fleet:
     async def _hand_out(self) -> None:
         """Give plans to whoever wants some, until every row is accounted for."""
         while not self._stop.called:
-            self._changed = anyio.Event()
+            if self._changed.is_set():  # else somebody waits for this very event
+                self._changed = anyio.Event()
             self._give()
             if self._is_all and self._rota.is_empty and not self._anybody_has_rows:
                 break
