@@ -117,7 +117,7 @@ def markdown_of(summary: Summary, grown: Table = ()) -> str:
     lines = [
         f"# {_escaped(summary.job)}: {_escaped(told(summary))}",
         "",
-        f"- asked: {asked_of(grown)}; {summary.skipped:,} left as they were",
+        f"- asked: {asked_of(summary, grown)}; {summary.skipped:,} left as they were",
         f"- calls: {summary.calls:,}, in {summary.seconds:,.1f} s",
         f"- tokens: {summary.input_tokens:,} in, {summary.output_tokens:,} out",
         f"- cost: {dollars(summary.cost)}"
@@ -133,9 +133,11 @@ def markdown_of(summary: Summary, grown: Table = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def asked_of(grown: Table) -> str:
-    """Which rows a batch asked, in words: `3 new, 1 changed`."""
-    return ", ".join(f"{row['count']:,} {row['rows']}" for row in grown if row["count"]) or "nothing"
+def asked_of(summary: Summary, grown: Table) -> str:
+    """Which rows a batch asked, in words: `3 new, 1 changed`; only how many where the table is not known."""
+    told = ", ".join(f"{row['count']:,} {row['rows']}" for row in grown if row["count"])
+    asked = summary.completed + summary.failed
+    return told or (f"{asked:,} {summary.counted}" if asked else "nothing")
 
 
 def key_of(*parts: str) -> str:

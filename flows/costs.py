@@ -1,4 +1,10 @@
-"""What a batch has asked and what that has cost, from its ledger."""
+"""What a batch has asked and what that has cost, from its ledger.
+
+Rows that are new or changed are counted twice, for two questions. `Summary.new` and `Summary.changed` are
+what the batch found to be asked, known from its beginning and only of a source with a key. The table here is
+what it did ask, with the calls and the cost of each sort, which a batch that was stopped has less of; and it
+has the rows without a key, of which a changed one is a new one. Of a whole batch both say the same.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,10 @@
 """Flow runs whose process died without a word: Prefect would show them as running for ever."""
 
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
+import anyio
 from anyio import to_thread
 from prefect import State, get_client, get_run_logger
 from prefect.client.orchestration import PrefectClient
@@ -19,6 +21,7 @@ from prefect.states import Cancelled, Crashed
 
 from flows.seats import empty_seats, forget
 
+_PATIENCE: Final = 60.0  # seconds for all of them
 _FINAL = frozenset({StateType.COMPLETED, StateType.CANCELLED})  # and is not run again by itself
 
 
@@ -33,9 +36,10 @@ async def bury_the_dead(ledger: Path, *, by: FlowRun) -> None:
         empty = {one: states for one, states in seats.items() if one != by.id}
         if not empty:
             return
-        async with get_client() as client:
-            for flow_run_id, states in empty.items():
-                await _bury(client, ledger, flow_run_id, states=states, by=by)
+        with anyio.fail_after(_PATIENCE):
+            async with get_client() as client:
+                for flow_run_id, states in empty.items():
+                    await _bury(client, ledger, flow_run_id, states=states, by=by)
     except Exception as trouble:  # noqa: BLE001  # it is no reason not to run what is to be run
         get_run_logger().warning("Flow runs that died were not marked as such: %r", trouble)
 

@@ -20,10 +20,10 @@ from flows.blocks import naming_both_places, with_blocks
 from flows.costs import tables_of
 from flows.events import tell_ended, tell_failed
 from flows.handed import HANDED, Handed
-from flows.history import history_of
+from flows.history import HadEnded, history_of
 from flows.money import money_given, suspend_for_money
 from flows.report import DEFAULT_REPORTS, write_reports
-from flows.server import client_settings, own_server_has_ended, reach_api
+from flows.server import answered, client_settings, own_server_has_ended, reach_api
 from flows.settings import says_how_to_log
 from flows.spread import check_spread
 from flows.states import crashed_too_often, skipped, state_of, state_of_mistake
@@ -116,7 +116,8 @@ async def enrich(
     options = Options(limit=limit, force=force, retry_failed=retry_failed, retry_poisoned=retry_poisoned)
     setup: Setup | None = None
     try:
-        history = await history_of(run)
+        history = await answered(history_of(run))
+        history.check()
         setup, missing = await _setup_of(
             Path(job), overrides={**(overrides or {}), **given, **handed.unshown}
         )
@@ -125,12 +126,15 @@ async def enrich(
             crash_retries=crash_retries,
             waits=wait_for_ledger,
             same=_same(job, overrides=overrides, given=given, options=options),
-            given=await money_given(turns=history.suspensions, flow_run_id=run.id),
+            given=await answered(money_given(turns=history.suspensions, flow_run_id=run.id)),
         )
         try:
             carried = await carry_out(setup, options=options, handed=handed, turn=turn)
         except Mistake as mistake:
             raise naming_both_places(mistake, missing) from mistake
+    except HadEnded as over:
+        get_run_logger().warning("It had ended as %s before, and is not run again", over.state.name)
+        return over.state
     except OneWaits:
         return skipped()
     except CrashedTooOften as crashed:
@@ -157,19 +161,32 @@ async def enrich(
     if report_folder is not None:
         await write_reports(summary.ledger, DEFAULT_REPORTS, folder=Path(report_folder))
     if waits:
-        if carried.seat is not None:
-            carried.seat.rest()
-        allowed = (setup.job.limits.max_cost or Decimal(0)) + turn.given
-        await suspend_for_money(summary, allowed=allowed, turn=history.suspensions + 1, within=answer_within)
+        await _ask_for_money(
+            setup, carried, turn=turn, asked_before=history.suspensions, within=answer_within
+        )
     if carried.seat is not None:
         carried.seat.over()
     return state_of(summary)
 
 
+async def _ask_for_money(
+    setup: Setup, carried: Carried, *, turn: Turn, asked_before: int, within: int
+) -> None:
+    """Suspend the flow run, which ends this process's part; returns if Prefect does not take it."""
+    if carried.seat is not None:
+        carried.seat.rest()
+    allowed = (setup.job.limits.max_cost or Decimal(0)) + turn.given
+    asked = suspend_for_money(carried.summary, allowed=allowed, turn=asked_before + 1, within=within)
+    try:
+        await answered(asked)
+    except Mistake as trouble:
+        get_run_logger().warning("It was not asked for more money: %s", trouble)
+
+
 async def _setup_of(path: Path, *, overrides: Mapping[str, object]) -> tuple[Setup, tuple[str, ...]]:
     """The job with the secrets that it needs, from the environment or Prefect; and which are in neither."""
     setup = load_setup(path, overrides=overrides, environment=Environment.from_os())
-    found = await with_blocks(setup)
+    found = await answered(with_blocks(setup))
     if found.in_blocks:  # ids in them are part of what is loaded
         setup = load_setup(path, overrides=overrides, environment=found.environment)
         get_run_logger().info("From Prefect's Secret blocks: %s", ", ".join(found.in_blocks))
@@ -180,7 +197,7 @@ async def _show(setup: Setup, carried: Carried, *, waits_for_money: bool) -> Non
     """Tell the batch's end: in the log, as artifacts, and as an event."""
     summary, log = carried.summary, get_run_logger()
     tables = await tables_of(summary)
-    log.info("%s (asked: %s)", told(summary), asked_of(tables.grown))
+    log.info("%s (asked: %s)", told(summary), asked_of(summary, tables.grown))
     await show_end(summary, tables=tables)
     tell_ended(setup.job, summary, waits_for_money=waits_for_money)
 

@@ -4,9 +4,9 @@ import asyncio
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 from prefect import get_client
@@ -15,8 +15,10 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 from flows.settings import SERVER_DEFAULTS
 from tasks_lib.domain.mistake import Mistake
 
+_Told = TypeVar("_Told")
 _REMEDY: Final = "Rows can be run without Prefect: add --no-prefect."
 _PATIENCE: Final = 20.0  # seconds for an API that is said to be there
+_PATIENCE_BEFORE: Final = 120.0  # seconds for what has to be known before a batch
 _STARTED: Final[list["subprocess.Popen[Any]"]] = []  # by this process, at most one
 
 
@@ -25,13 +27,27 @@ def client_settings() -> Mapping[str, object]:
 
     The waits double, and are waited for each thing that is to be told: its own five further tries hold a
     finished run for two minutes when the server has died. One that was started here does not come back.
+    One that hangs is waited for each time; its own patience with an answer would be a minute.
     """
-    return {"client.max_retries": 1 if _STARTED else 2}
+    return {"client.max_retries": 1 if _STARTED else 2, "api.request_timeout": 15.0}
 
 
 def own_server_has_ended() -> bool:
     """Whether the server that was started for this process is there no more: nothing can be told to it."""
     return any(server.poll() is not None for server in _STARTED)
+
+
+async def answered(asked: Awaitable[_Told]) -> _Told:
+    """What Prefect says to a question without which a batch cannot begin; its client may try for long.
+
+    Raises:
+        Mistake: it does not answer.
+    """
+    try:
+        with anyio.fail_after(_PATIENCE_BEFORE):
+            return await asked
+    except TimeoutError as trouble:
+        raise Mistake(f"Prefect did not answer within {_PATIENCE_BEFORE:.0f} seconds.") from trouble
 
 
 async def reach_api(say: Callable[[str], None]) -> None:

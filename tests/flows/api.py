@@ -109,6 +109,21 @@ class PrefectApi:
         found: list[Json] = self._post("/logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run_id]}}})
         return found
 
+    def all_of(self, runs: list[Json]) -> str:
+        """All that the server tells of flow runs: states, parameters, task runs, logs, artifacts, events."""
+        told = [
+            (
+                self.by_id(run["id"]),
+                self._ask("GET", f"/flow_run_states/?flow_run_id={run['id']}", None),
+                self.task_runs(run["id"], at_least=0),
+                self.logs(run["id"]),
+                self.artifacts(run["id"]),
+                self.events(run["id"]),
+            )
+            for run in runs
+        ]
+        return json.dumps(told)
+
     def save_secret(self, name: str, value: str) -> None:
         """A Secret block, as the UI makes one."""
         kind = self._ask("GET", "/block_types/slug/secret", None)["id"]

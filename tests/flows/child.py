@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -84,6 +86,23 @@ async def _within(scope: anyio.CancelScope, batch: Awaitable[Summary]) -> Summar
     return None
 
 
+async def _rowmill(step: Json) -> Json:
+    """A command within this process, in a thread as it has a loop of its own: no imports once more."""
+    from tasks_lib.cli import main as command  # noqa: PLC0415  # as above
+
+    def run() -> Json:
+        out, err, code = StringIO(), StringIO(), None
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                command(step["rowmill"])
+            except SystemExit as end:
+                code = end.code
+        return {"code": code, "out": out.getvalue(), "err": err.getvalue()}
+
+    os.environ.update(step.get("environ", {}))
+    return await asyncio.to_thread(run)
+
+
 async def _report(asked: Json) -> Json:
     from flows.report import report  # noqa: PLC0415  # as above
 
@@ -125,7 +144,10 @@ async def _run(step: Json) -> Json:
 async def main() -> None:
     """Run the steps."""
     for step in json.loads(sys.argv[1]):
-        result = await (_report(step["report"]) if step["way"] == "report" else _run(step))
+        if step["way"] == "rowmill":
+            result = await _rowmill(step)
+        else:
+            result = await (_report(step["report"]) if step["way"] == "report" else _run(step))
         print(json.dumps(result), flush=True)  # noqa: T201  # it is what the test reads
 
 

@@ -26,6 +26,7 @@ class Prefect:
     api: PrefectApi
     env: Mapping[str, str]
     home: Path
+    group: int  # of the server's processes
 
 
 def environment_of(home: Path, **more: str) -> dict[str, str]:
@@ -59,13 +60,15 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with program(command, env=env, log=log) as child:
         wait_for(f"http://127.0.0.1:{port}/api/health", within=240, child=child, log=log)
-        yield Prefect(api=PrefectApi(f"http://127.0.0.1:{port}/api"), env=env, home=home)
+        yield Prefect(api=PrefectApi(f"http://127.0.0.1:{port}/api"), env=env, home=home, group=child.pid)
     assert gone(child, within=1)
     assert not left_over(str(home)), "a process of the server's is still there"
 
 
 @contextmanager
-def running_child(*steps: Mapping[str, object], env: Mapping[str, str]) -> Iterator[Callable[[], list[Json]]]:
+def running_child(
+    *steps: Mapping[str, object], env: Mapping[str, str], within: float = 150
+) -> Iterator[Callable[[], list[Json]]]:
     """A program that runs steps of `tests.flows.child` one after the other; call it for what each came to."""
     child = subprocess.Popen(
         [sys.executable, "-m", "tests.flows.child", json.dumps(steps)],
@@ -78,7 +81,7 @@ def running_child(*steps: Mapping[str, object], env: Mapping[str, str]) -> Itera
     )
 
     def results() -> list[Json]:
-        out, err = child.communicate(timeout=150)
+        out, err = child.communicate(timeout=within)
         assert child.returncode == 0, err
         assert gone(child, within=10), "it left a process behind"
         found = [json.loads(line) for line in out.splitlines()]

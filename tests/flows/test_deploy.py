@@ -16,7 +16,7 @@ from flows.deploy import HEARTBEAT, SILENCE, Wanted, automation_of, schedule_of,
 from flows.enrich import parameters_of, secrets_among
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.stretches import Options
-from tests.flows.conftest import environment_of
+from tests.flows.conftest import environment_of, in_child
 from tests.flows.jobs import write_job
 from tests.flows.processes import ROOT
 
@@ -167,25 +167,31 @@ def test_a_job_is_deployed_once_however_often(tmp_path, prefect):
     job = write_job(tmp_path, base_url="https://api.example.com/v1")
     providers = {"loopback": {"base_url": "https://api.example.com/v1", "key": "DEPLOYED_KEY", "free": True}}
     (tmp_path / "providers.yaml").write_text(json.dumps(providers))
-    command = ("deploy", job.path, "--name", "twice", "--pool", "deployed")
+    command = ["deploy", str(job.path), "--name", "twice", "--pool", "deployed"]
+    is_wrong, first, second, entry = in_child(
+        {"way": "rowmill", "rowmill": [*command, "--set", "reporting_group={{custmer}}"]},
+        {"way": "rowmill", "rowmill": [*command, "--cron", "30 2 * * *", "--tag", "a"]},
+        {
+            "way": "rowmill",
+            "rowmill": [*command, "--every", "6h", "--crash-retries", "0", "--json"],
+            "environ": {"DEPLOYED_KEY": KEY},
+        },
+        {"way": "rowmill", "rowmill": [*command, "--cron", "30 2 * * *", "--dry-run"]},
+        env=prefect.env,
+    )
+    assert is_wrong["code"] == 2
+    assert "custmer" in is_wrong["err"]
 
-    wrong = rowmill(*command, "--set", "reporting_group={{custmer}}", env=prefect.env)
-    assert wrong.returncode == 2
-    assert "custmer" in wrong.stderr
-    assert not prefect.api.exists("/deployments/name/enrich/twice")
-
-    done = rowmill(*command, "--cron", "30 2 * * *", "--tag", "a", env=prefect.env)
-    assert done.returncode == 0, done.stderr
-    assert "prefect worker start --pool deployed" in done.stdout
-    assert "DEPLOYED_KEY is not set here" in done.stderr
-    assert "'deployed-key'" in done.stderr
-    env = {**prefect.env, "DEPLOYED_KEY": KEY}
-    done = rowmill(*command, "--every", "6h", "--crash-retries", "0", "--json", env=env)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    assert first["code"] == 0, first["err"]
+    assert first["out"].startswith("enrich/twice: deployed")  # the wrong one was not
+    assert "prefect worker start --pool deployed" in first["out"]
+    assert "DEPLOYED_KEY is not set here" in first["err"]
+    assert "'deployed-key'" in first["err"]
+    assert second["code"] == 0, second["err"]
+    told = json.loads(second["out"])
     assert told["replaced"] == str(job.path)
     assert not told["pool_made"]
-    assert "DEPLOYED_KEY" not in done.stderr
+    assert "DEPLOYED_KEY" not in second["err"]
 
     found = prefect.api.deployment("enrich/twice")
     assert found["id"] == told["id"]
@@ -195,15 +201,13 @@ def test_a_job_is_deployed_once_however_often(tmp_path, prefect):
     assert (found["work_pool_name"], found["entrypoint"]) == ("deployed", "flows.enrich.enrich")
     ours = [name for name in prefect.api.automations() if name.startswith("rowmill: twice")]
     assert ours == told["automations"] == []  # it is not to be tried again
-    assert KEY not in json.dumps(found) + done.stdout + done.stderr
+    assert KEY not in json.dumps([found, second, entry])
 
     (example,) = re.findall(r"^```yaml\n(name: .*?)^```$", DOCS, flags=re.MULTILINE | re.DOTALL)
     automation = yaml.safe_load(example.replace("00000000-0000-0000-0000-000000000000", found["id"]))
     assert prefect.api.put_automation(automation)  # which says no to what it does not understand
 
-    entry = rowmill(*command, "--cron", "30 2 * * *", "--dry-run", env=env).stdout
-    assert KEY not in entry
-    (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({"deployments": yaml.safe_load(entry)}))
+    (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({"deployments": yaml.safe_load(entry["out"])}))
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"],
         cwd=tmp_path,

@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.flows.conftest import running_child
 from tests.flows.jobs import write_job
 from tests.flows.processes import ROOT, left_over, program, soon
 
@@ -119,7 +120,11 @@ def test_a_schedule_over_a_growing_folder(tmp_path, llm, prefect):
     asked = llm.rows()
     assert len(asked) == 533
     assert sum(received - 1 for received, _, _ in asked.values()) <= IN_FLIGHT
-    table = [grown(api, run) for run in api.flow_runs_with(str(job)) if run["state_type"] == "COMPLETED"]
+    table = [
+        grown(api, run)
+        for run in api.flow_runs_with(str(job))  # ended or, by mistake, on its way to say so once more
+        if "rowmill-echo-grown" in api.artifacts(run["id"])
+    ]
     assert sum(one.get("changed", 0) for one in table) == 3
 
 
@@ -192,6 +197,7 @@ def test_spent_money_is_asked_for_and_given(tmp_path, llm, prefect):
         assert paused["state_name"] == "Suspended"
         soon(lambda: not left_over_flows(mark), within=60)  # nobody waits and nobody holds the ledger
         assert spent(tmp_path / "ledger.duckdb") == 1
+        told_alike(api, run, job, env=prefect.env)
         soon(lambda: "rowmill.batch.action-required" in api.events(run), within=60)
 
         assert api.resume(run, {"dollars_more": -3})["status"] == "REJECT"
@@ -210,6 +216,70 @@ def test_spent_money_is_asked_for_and_given(tmp_path, llm, prefect):
         api.wait_for_state(run, {"PAUSED"}, within=PATIENCE)
         api.cancel(run)
         assert api.wait_for_end(run, within=60)["state_type"] == "CANCELLED"
+
+
+def test_a_server_that_stops_answering_holds_up_no_batch(tmp_path, llm, prefect):
+    """A Prefect server that hangs half-way costs neither a row nor the end of the batch, which says so."""
+    llm.reset()
+    job = write_job(tmp_path, base_url=llm.base_url(lat=100), rows=300, in_flight=IN_FLIGHT)
+    with running_child({"way": "flow", "job": str(job.path)}, env=prefect.env, within=600) as results:
+        soon(lambda: llm.stats()["recv"] > 20, within=PATIENCE)
+        os.killpg(prefect.group, signal.SIGSTOP)
+        try:
+            soon(lambda: status_of(job.ledger) == [("completed", 300)], within=PATIENCE)
+            (result,) = results()
+        finally:
+            os.killpg(prefect.group, signal.SIGCONT)
+    assert (result["summary"]["outcome"], result["summary"]["completed"]) == ("completed", 300)
+    assert "Prefect failed when the batch was over" in result["said"][-1]
+    assert llm.stats()["recv"] == 300
+
+
+def test_runs_of_a_ledger_take_turns(tmp_path, llm, prefect):
+    """While one runs, a second run waits for the ledger, and a third one knows that the second does."""
+    llm.reset()
+    api = prefect.api
+    job = write_job(tmp_path, base_url=llm.base_url(lat=100), rows=2_000, in_flight=IN_FLIGHT).path
+    mark = f"turns-{tmp_path.name}-{os.getpid()}"
+    with worker("turns", env=prefect.env, log=tmp_path / "worker.log", mark=mark):
+        rowmill("deploy", job, "--name", "turns", "--pool", "turns", env=prefect.env)
+        deployment = api.deployment("enrich/turns")
+        first = api.run_deployment(deployment, {})
+        soon(lambda: llm.stats()["recv"] > 20, within=PATIENCE)
+        second = api.run_deployment(deployment, {})
+        api.wait_for_end_as(second, {"WaitingForLedger"}, within=PATIENCE)
+        third = api.wait_for_end(api.run_deployment(deployment, {}), within=PATIENCE)
+        assert (third["state_type"], third["state_name"]) == ("CANCELLED", "Skipped")
+        api.cancel(first)
+        assert api.wait_for_end(first, within=PATIENCE)["state_type"] == "CANCELLED"
+        api.wait_for_end_as(second, {"Running"}, within=PATIENCE)  # it is its turn
+        asked = llm.stats()["recv"]
+        soon(lambda: llm.stats()["recv"] > asked + 20, within=PATIENCE)
+        api.cancel(second)
+        assert api.wait_for_end(second, within=PATIENCE)["state_type"] == "CANCELLED"
+    rows = llm.rows()
+    assert all(received == 1 for received, _, _ in rows.values())
+
+
+def status_of(ledger: Path) -> list[tuple[object, ...]]:
+    """How the batches of a ledger ended; nothing while one has it."""
+    try:
+        with duckdb.connect(str(ledger), read_only=True) as connection:
+            return connection.execute("select status, completed from batches").fetchall()
+    except duckdb.Error:
+        return []
+
+
+def told_alike(api, run: str, job: Path, *, env) -> None:
+    """The ledger, the command, the artifacts and the event say the same of a batch whose money is spent."""
+    (batch,) = rowmill("status", job, env=env)
+    assert batch["status"] == "stopped"
+    assert "the limit of $1 does not hold another call" in batch["reason"]
+    artifacts = api.artifacts(run)
+    counts = {row["rows"]: row["count"] for row in api.table(artifacts["rowmill-echo-rows"])}
+    assert counts == {"answered": 10, "failed": 0, "left as they were": 0, "not asked": 30, "all": 40}
+    assert (batch["completed"], batch["failed"], batch["cancelled"]) == (10, 0, 30)
+    assert batch["reason"] in artifacts["rowmill-echo-summary"]["description"]
 
 
 def left_over_flows(mark: str) -> list[int]:

@@ -39,12 +39,14 @@ def test_each_batch_says_what_it_asked_for(tmp_path, llm):
     summary, second = run(job)
     assert told(second) == {"new": (1, 1), "changed": (1, 1)}
     assert (summary.completed, summary.skipped) == (2, 19)
-    assert asked_of(second.grown) == "1 new, 1 changed"
+    assert (summary.new, summary.changed) == (1, 1)  # of a whole batch both ways of counting say the same
+    assert asked_of(summary, second.grown) == "1 new, 1 changed"
+    assert asked_of(summary, ()) == "2 rows"
     assert "- asked: 1 new, 1 changed; 19 left as they were" in markdown_of(summary, second.grown)
 
     summary, third = run(job)
     assert told(third) == {}
-    assert asked_of(third.grown) == "nothing"
+    assert asked_of(summary, third.grown) == "nothing"
     assert event_of(summary, waits_for_money=False) == "rowmill.batch.nothing-to-do"
     assert event_of(summary, waits_for_money=True) == "rowmill.batch.action-required"
 
@@ -54,8 +56,36 @@ def test_each_batch_says_what_it_asked_for(tmp_path, llm):
     task = json.loads((tmp_path / "task.yaml").read_text())
     task["revisions"][0]["user_prompt"] = "Please: {{text}}"
     (tmp_path / "task.yaml").write_text(json.dumps(task))
-    _, under_another = run(job, options=Options(limit=7))
+    summary, under_another = run(job, options=Options(limit=7))
+    assert (summary.new, summary.changed) == (0, 0)
     assert told(under_another) == {"the same, under another revision": (7, 7)}
+
+
+def test_a_stopped_batch_says_what_it_did_ask(tmp_path, llm):
+    """Rows that were found to be new, and were not asked, are not among those that were."""
+    llm.reset()
+    job = write_job(
+        tmp_path,
+        base_url=llm.base_url(e400=1),
+        rows=20,
+        more={"limits": {"max_failures": 3, "in_flight": 1}},
+    )
+    summary, tables = run(job)
+    asked = summary.completed + summary.failed
+    assert summary.cancelled == 20 - asked > 0
+    assert told(tables)["new"][0] == asked <= summary.new
+
+
+def test_without_a_key_a_changed_row_is_a_new_one(tmp_path, llm):
+    """Nothing tells which row it was before."""
+    llm.reset()
+    job = write_job(tmp_path, base_url=llm.base_url(), rows=5, more={"source": {"path": "rows.csv"}})
+    run(job)
+    rows = (tmp_path / "rows.csv").read_text().replace("row_id=2 and, so on", "row_id=2 and on")
+    (tmp_path / "rows.csv").write_text(rows)
+    summary, tables = run(job)
+    assert told(tables) == {"new": (1, 1)}
+    assert (summary.new, summary.changed) == (0, 0)
 
 
 def test_revisions_are_told_with_their_shares(tmp_path, llm):
