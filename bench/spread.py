@@ -1,159 +1,183 @@
-"""Workers on two hosts: kills, a link that is pulled, a driver that dies; what that costs, counted outside.
+"""A batch on several hosts: workers and driver killed, a link pulled; what that costs, counted outside.
 
-    python -m bench.spread --url http://10.77.1.1:PORT [--rows 50000] [--per-second 1000]
-
-The server has to listen on every address and to know the settings `rps` and `burst`, as tests/llmserver does
-on loopback. Hosts are network namespaces (see `bench.hosts`), and workers are started by hand in them.
+How much of the limit is used is counted by the server: calls in whole seconds, from the first to the last
+call; and the same without the seconds from a driver's death to the first call of the next one.
 """
 
-import argparse
 import json
-import os
-import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-from urllib.request import urlopen
 
 import duckdb
 
-from bench.children import ROOT
-from bench.hosts import Host, hosts
+from bench.crews import WORKERS, Crew, Runner, begun, crew_of, lacks
 from bench.project import make_project
+from tests.llmserver import Server
 
 _CUT = 25.0  # seconds without a link: longer than a lease
+_LOOK = 0.25  # seconds
+_ON_ITS_WAY = 0.5  # seconds in which calls that were let in still arrive; no program begins so quickly
+_LATENCY = 200  # milliseconds
 
 
-class Spread:
-    """One trial."""
+def spread(
+    server: Server, *, runner: Runner, rows: int = 50_000, per_second: int = 500, keep: Path | None = None
+) -> Iterator[str]:
+    """Lines: what a batch came to whose workers were killed twice and whose driver was killed once.
 
-    def __init__(self, folder: Path, *, url: str, rows: int, per_second: int, at: tuple[Host, ...]) -> None:
+    Workers by hand are on hosts of their own, and the link of one is pulled for longer than a lease. The
+    server has to listen on every address then. With `keep` logs and ledger stay in that folder.
+
+    Raises:
+        RuntimeError: a row is missing or answered twice.
+    """
+    lacking = lacks(runner)
+    if lacking is not None:
+        yield f"{runner}: not run, it needs {lacking}"
+        return
+    server.reset()
+    with tempfile.TemporaryDirectory(prefix="rowmill-") as made:
+        folder = keep or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        with crew_of(runner, folder) as crew:
+            trial = Trial(folder, server, crew, rows=rows, per_second=per_second, runner=runner)
+            try:
+                told = trial.run()
+            finally:
+                trial.end()
+        yield f"{runner}: {rows:,} rows, {per_second} calls/s allowed"
+        yield from (f"  {name}: {value}" for name, value in told.items())
+
+
+class Trial:
+    """One batch, and what is done to it."""
+
+    def __init__(
+        self, folder: Path, server: Server, crew: Crew, *, rows: int, per_second: int, runner: Runner
+    ) -> None:
         """Nothing is started."""
-        self.folder = folder
-        self.url = url
-        self.rows = rows
-        self.hosts = at
-        self.job = make_project(
+        self._folder = folder
+        self._server = server
+        self._crew = crew
+        self._rows = rows
+        self._per_second = per_second
+        self._runner = runner
+        base_url = server.base_url(lat=_LATENCY, rps=per_second, burst=per_second)
+        if runner == "hand":
+            here = crew.words[crew.words.index("--listen") + 1]
+            base_url = base_url.replace("127.0.0.1", here)
+        self._job = make_project(
             folder,
-            base_url=f"{url}/c/lat=200,rps={per_second},burst={per_second}/v1",
+            base_url=base_url,
             rows=rows,
             in_flight=None,
             limits={"requests_per_minute": 60 * per_second, "in_flight": max(64, per_second)},
         )
-        self.workers: dict[str, subprocess.Popen[bytes]] = {}
-        self.driver: subprocess.Popen[bytes]
-        self.driven = 0
+        self._drivers = 0
+        self._driver: subprocess.Popen[bytes] | None = None
+        self._marks: list[tuple[str, float]] = []  # what was done, and when by the wall clock
 
-    def drive(self) -> None:
-        """Start the driver, as its user would each time."""
-        self.driven += 1
-        words = ("run", str(self.job), "--workers", str(len(self.hosts)), "--runner", "hand", "--json")
-        there = ("--listen", self.hosts[0].here, "--tickets", str(self.folder / "tickets"), "--no-prefect")
-        self.driver = self._program((), *words, *there, log=f"driver-{self.driven}")
-
-    def hire(self, host: Host) -> None:
-        """Have a worker on a host, unless there is one."""
-        worker = self.workers.get(host.name)
-        if worker is None or worker.poll() is not None:
-            (self.folder / "tickets").mkdir(exist_ok=True)
-            words = ("worker", str(self.folder / "tickets"), "--wait", "60")
-            self.workers[host.name] = self._program(host.command(), *words, log=host.name)
-
-    def _program(self, before: Sequence[str], *words: str, log: str) -> "subprocess.Popen[bytes]":
-        with (self.folder / f"{log}.log").open("ab") as said:
-            return subprocess.Popen(
-                [*before, sys.executable, "-m", "tasks_lib.cli", *words],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "none"},
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-            )
-
-    def stats(self) -> Mapping[str, Any]:
-        """What the server has counted."""
-        with urlopen(f"{self.url}/stats", timeout=30) as answer:  # noqa: S310  # the server that is measured
-            counted: Mapping[str, Any] = json.load(answer)
-        return counted
-
-    def until(self, part: float) -> None:
-        """Wait until such a part of the rows was asked, with workers on all hosts."""
-        self.wait(lambda: self.stats()["rows_ok"]["rows"] >= part * self.rows)
-
-    def wait(self, is_so: Callable[[], bool]) -> None:
-        """Wait until it is so, or the driver has ended."""
-        while not is_so() and self.driver.poll() is None:
-            for host in self.hosts:
-                self.hire(host)  # what an engine, a cluster or a service does
-            time.sleep(0.25)
+    def run(self) -> Mapping[str, object]:
+        """What it came to."""
+        began = time.monotonic()
+        self._drive()
+        self._until(0.2)
+        self._mark("a worker is killed")
+        self._crew.kill()
+        if self._runner == "hand":
+            self._until(0.3)
+            self._mark(f"a link is pulled for {_CUT:.0f} s")
+            self._crew.cut()
+            cut = time.monotonic()
+            self._wait(lambda: time.monotonic() - cut > _CUT)
+            self._crew.join()
+            self._mark("it is put back")
+        self._until(0.6)
+        assert self._driver is not None
+        self._mark("the driver is killed")
+        self._driver.kill()
+        self._driver.wait()
+        killed = time.monotonic()
+        self._drive()
+        self._wait(lambda: time.monotonic() - killed > _ON_ITS_WAY, look=0.05)
+        before = self._received()
+        self._wait(lambda: self._received() > before, look=0.05)
+        silent = time.monotonic() - killed
+        self._mark("the next one calls")
+        self._until(0.8)
+        self._mark("a worker is killed")
+        self._crew.kill()
+        self._wait(lambda: False)
+        code = self._driver.wait()
+        return {"exit code": code, **self._counted(silent, seconds=time.monotonic() - began)}
 
     def end(self) -> None:
         """Leave nothing running."""
-        for program in (self.driver, *self.workers.values()):
+        if self._driver is not None:
             with suppress(ProcessLookupError):
-                program.kill()
-            program.wait()
+                self._driver.kill()
+            self._driver.wait()
 
+    def _drive(self) -> None:
+        """Start the driver, as its user would each time."""
+        self._drivers += 1
+        self._driver = begun(
+            (),
+            *("run", str(self._job), "--workers", str(WORKERS), "--json", *self._crew.words),
+            log=self._folder / f"driver-{self._drivers}",
+            **self._crew.environment,
+        )
 
-def trial(folder: Path, *, url: str, rows: int, per_second: int) -> Mapping[str, object]:
-    """What a trial came to."""
-    with hosts(2) as (one, other):
-        run = Spread(folder, url=url, rows=rows, per_second=per_second, at=(one, other))
-        began = time.monotonic()
-        run.drive()
-        try:
-            run.until(0.2)
-            run.workers[one.name].send_signal(signal.SIGKILL)
-            run.until(0.35)
-            other.cut()
-            cut = time.monotonic()
-            run.wait(lambda: time.monotonic() - cut > _CUT)
-            other.join()
-            run.until(0.6)
-            run.driver.kill()
-            run.driver.wait()
-            run.drive()
-            run.until(0.8)
-            run.workers[other.name].send_signal(signal.SIGKILL)
-            run.wait(lambda: False)
-            code = run.driver.wait()
-        finally:
-            run.end()
-        counted, seconds = run.stats(), time.monotonic() - began
-        with duckdb.connect(str(folder / "ledger.duckdb"), read_only=True) as ledger:
-            answered = ledger.execute(
+    def _until(self, part: float) -> None:
+        """Wait until such a part of the rows was asked."""
+        self._wait(lambda: self._received() >= part * self._rows)
+
+    def _wait(self, is_so: Callable[[], bool], *, look: float = _LOOK) -> None:
+        """Wait until it is so, or the driver has ended."""
+        assert self._driver is not None
+        while not is_so() and self._driver.poll() is None:
+            self._crew.tend()
+            time.sleep(look)
+
+    def _received(self) -> int:
+        return sum(self._server.per_second().values())
+
+    def _mark(self, what: str) -> None:
+        self._marks.append((what, time.time()))
+
+    def _counted(self, silent: float, *, seconds: float) -> Mapping[str, object]:
+        with duckdb.connect(str(self._folder / "ledger.duckdb"), read_only=True) as ledger:
+            found = ledger.execute(
                 "select count(*), count(distinct row_key) from task_runs where status = 'completed'"
             ).fetchone()
-    assert answered is not None
-    return {
-        "exit code": code,
-        "rows": rows,
-        "completed runs": answered[0],
-        "rows answered": answered[1],
-        "calls": counted["rows_received"]["total"],
-        "refused (429)": counted["by_status"].get("429", 0),
-        "seconds": round(seconds, 1),
-        "of the limit": f"{counted['rows_received']['total'] / seconds / per_second:.0%}",
-    }
+        if found != (self._rows, self._rows):
+            raise RuntimeError(f"{found} runs and rows are answered, of {self._rows}; see the logs")
+        stats, arrivals = self._server.stats(), self._server.per_second()
+        whole = range(min(arrivals) + 1, max(arrivals))  # the first and the last second are parts
+        dead = next(when for what, when in self._marks if what == "the driver is killed")
+        alive = [second for second in whole if not int(dead) <= second <= dead + silent]
+        told: dict[str, object] = {
+            "answered, each once": self._rows,
+            "calls": sum(arrivals.values()),
+            "refused (429)": stats["by_status"].get("429", 0),
+            "seconds in all": round(seconds, 1),
+            "seconds from the driver's death to the next call": round(silent, 1),
+            "of the limit": self._share(arrivals, whole),
+            "of the limit, while there is a driver": self._share(arrivals, alive),
+        }
+        told["since the first call"] = self._share(arrivals, range(whole[0], int(self._marks[0][1])))
+        ends = [when for _, when in self._marks[1:]] + [float(whole[-1])]
+        for (what, when), until in zip(self._marks, ends, strict=True):
+            told[f"since {what}"] = self._share(arrivals, range(int(when), int(until)))
+        (self._folder / "arrivals.json").write_text(json.dumps({"at": self._marks, "seconds": arrivals}))
+        return told
 
-
-def main() -> None:
-    """Run one trial, and print it."""
-    parser = argparse.ArgumentParser(prog="python -m bench.spread", description=__doc__)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--per-second", type=int, default=1_000)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        found = trial(Path(folder), url=asked.url, rows=asked.rows, per_second=asked.per_second)
-    for name, value in found.items():
-        print(f"{name:>16}  {value}")
-
-
-if __name__ == "__main__":
-    main()
+    def _share(self, arrivals: Mapping[int, int], seconds: "range | list[int]") -> str:
+        if not seconds:
+            return "-"
+        called = sum(arrivals.get(second, 0) for second in seconds)
+        return f"{called / len(seconds) / self._per_second:.1%} in {len(seconds)} s"

@@ -14,7 +14,7 @@ from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.spread import Spread
 from tasks_lib.engine.stop import Stop
 from tasks_lib.job.workers.by_hand import ByHand
-from tasks_lib.job.workers.listening import LOOPBACK, host_of, is_this_machine, listen_of
+from tasks_lib.job.workers.listening import LOOPBACK, check_answers, host_of, is_this_machine, listen_of
 from tasks_lib.job.workers.recruiting import Listen, Recruiter
 
 _API: Final = (
@@ -53,11 +53,19 @@ def check_spread(spread: Spread | None) -> None:
     """Nothing, if workers can be started as a job says, as far as that can be known from here.
 
     Raises:
-        Mistake: an engine is not installed, or workers elsewhere do not reach Prefect.
+        Mistake: an engine is not installed, workers elsewhere do not reach Prefect, or nobody answers at the
+            cluster's address.
     """
     if spread is None or spread.is_by_hand:
         return
     check_installed(spread)
+    _check_api(spread)
+    if spread.address is not None:
+        check_answers(spread.address)
+
+
+def _check_api(spread: Spread) -> None:
+    """Workers report to Prefect, wherever they are."""
     cluster = host_of(spread.address) if spread.address is not None else LOOPBACK
     if cluster is None or is_this_machine(cluster):
         return

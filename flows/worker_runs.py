@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import anyio
 from anyio import to_thread
-from prefect import State, task
+from prefect import State, get_client, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.flows import Flow
-from prefect.states import Completed
+from prefect.states import Completed, Crashed
 from prefect.task_runners import TaskRunner
 
 from flows.engines import Ended, Engine, Submitted
@@ -31,6 +31,8 @@ from tasks_lib.job.workers.worker import work_for
 _EVERY: Final = 1.0  # seconds between two looks at what became of the task runs
 _PATIENCE: Final = 10.0  # seconds in which a worker ends by itself that was hung up on
 _TO_CLOSE: Final = 30.0  # seconds in which an engine lets go
+_TO_ANSWER: Final = 120.0  # seconds in which an engine is there, and has taken a task
+_TO_TELL: Final = 5.0  # seconds for a word to Prefect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,14 @@ def _work(number: int, sealed: Sealed, made: Made) -> State[None]:
     return Completed(message=work_for(sealed.opened()))
 
 
+async def _tell_crashed(future: Submitted, why: str) -> None:
+    """Have Prefect know how a task run ended that could not say so itself; without an answer it goes on."""
+    with suppress(Exception), anyio.move_on_after(_TO_TELL):
+        async with get_client() as client:
+            state = Crashed(message=f"The worker's process is gone: {why}")
+            await client.set_task_run_state(future.task_run_id, state, force=True)
+
+
 def _nothing() -> None:
     """Stands for a flow."""
 
@@ -106,6 +116,7 @@ class WorkerRuns:
         self._warn = warn
         self._flow = copy_context()
         self._runner: TaskRunner[Any] | None = None
+        self._lacks: str | None = None  # why there is no engine, once that was tried
         self._runs: list[_Run] = []
         self._opening = anyio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -120,11 +131,17 @@ class WorkerRuns:
         async with self._opening:
             if self._closed:
                 raise NoWorker("the batch is over")
+            if self._lacks is not None:  # no other worker would fare better, but wait as long
+                raise NoWorker(self._lacks)
             try:
-                future = await to_thread.run_sync(self._submitted, ticket)
+                with anyio.fail_after(_TO_ANSWER):  # engines wait for minutes, and some for ever
+                    await to_thread.run_sync(self._submitted, ticket, abandon_on_cancel=True)
             except Exception as error:
-                raise NoWorker(f"{self._engine.name}: {type(error).__name__}: {error}") from error
-            self._runs.append(_Run(number=ticket.number + 1, future=future))
+                why = str(error) or f"it did not answer for {_TO_ANSWER:.0f} s"
+                told = f"{self._engine.name}: {type(error).__name__}: {why}"
+                if self._runner is None:
+                    self._lacks = told
+                raise NoWorker(told) from error
             if self._watching is None:
                 self._watching = asyncio.create_task(self._watch())
 
@@ -141,25 +158,32 @@ class WorkerRuns:
             with anyio.move_on_after(_PATIENCE):
                 while await self._looked():  # noqa: ASYNC110  # engines are asked, and tell nobody
                     await anyio.sleep(0.1)
+            for run in self._runs:
+                if run.ended is None:
+                    await _tell_crashed(run.future, "it did not end with its batch")
             with anyio.move_on_after(_TO_CLOSE):
                 await to_thread.run_sync(self._let_go, runner, abandon_on_cancel=True)
 
-    def _submitted(self, ticket: Ticket) -> Submitted:
-        return self._flow.copy().run(self._submit, ticket)
+    def _submitted(self, ticket: Ticket) -> None:
+        self._flow.copy().run(self._submit, ticket)
 
-    def _submit(self, ticket: Ticket) -> Submitted:
+    def _submit(self, ticket: Ticket) -> None:
         """In a thread, since engines wait for themselves, and in the flow's context."""
         if self._runner is None:
             runner = self._engine.task_runner()
             runner.__enter__()
+            if self._closed or self._lacks is not None:  # nobody waits any more
+                runner.__exit__(None, None, None)
+                self._engine.let_go()
+                return
             self._runner = runner
         within = FlowRunContext.get()
         if within is None:
             raise RuntimeError("workers are task runs of a flow run")
         parameters = {"number": ticket.number + 1, "sealed": Sealed(ticket), "made": made_here()}
         with within.model_copy(update={"flow": _STAND_IN, "parameters": {}}), self._engine.asking_once():
-            submitted: Submitted = self._runner.submit(WORKER, parameters)
-            return submitted
+            future: Submitted = self._runner.submit(WORKER, parameters)
+        self._runs.append(_Run(number=ticket.number + 1, future=future))
 
     def _let_go(self, runner: TaskRunner[Any]) -> None:
         left = [run.future for run in self._runs if run.ended is None]
@@ -190,4 +214,6 @@ class WorkerRuns:
             run.ended = replace(ended) if ended is not None else None
             if ended is not None and ended.trouble and not self._closed:
                 self._warn(f"worker {run.number} on {self._engine.name}: {ended.trouble}")
+            if ended is not None and ended.died:
+                await _tell_crashed(run.future, ended.trouble or "its process is gone")
         return any(run.ended is None for run in open_)

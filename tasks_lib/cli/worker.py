@@ -67,7 +67,7 @@ async def _heed_signals(
 
 
 async def _work_all(tickets: Path, wait: float, leave: anyio.Event) -> None:
-    if not tickets.is_dir():
+    if not tickets.is_dir():  # noqa: ASYNC240  # nothing else is done meanwhile
         await _work(read_ticket(tickets), leave)
         return
     refused: NotLetIn | None = None

@@ -12,6 +12,7 @@ import orjson
 
 from tests.llmserver.faults import Settings, meanings, pairs_of
 from tests.llmserver.protocol import Connection
+from tests.llmserver.running import EVERYWHERE
 from tests.llmserver.service import Service
 
 
@@ -26,6 +27,7 @@ def main(told: list[str]) -> int:
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--config", default="", metavar="K=V,K=V", help="settings to begin with")
+    parser.add_argument("--host", default="127.0.0.1", help="where it listens; loopback is what it is for")
     parser.add_argument("--stay", action="store_true", help="serve on when the input ends")
     options = parser.parse_args(told)
     try:
@@ -36,23 +38,22 @@ def main(told: list[str]) -> int:
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)  # a count for each of a million rows is no garbage to walk through
     try:
-        asyncio.run(_serve(settings, port=options.port, stay=options.stay))
+        asyncio.run(_serve(settings, host=options.host, port=options.port, stay=options.stay))
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-async def _serve(settings: Settings, *, port: int, stay: bool) -> None:
+async def _serve(settings: Settings, *, host: str, port: int, stay: bool) -> None:
     loop = asyncio.get_running_loop()
     service, live = Service(settings), set[Connection]()
-    server = await loop.create_server(
-        lambda: Connection(service.answer, live), "127.0.0.1", port, backlog=4096
-    )
+    server = await loop.create_server(lambda: Connection(service.answer, live), host, port, backlog=4096)
     ended = asyncio.Event()
     if not stay:
         threading.Thread(target=_wait_for_end, args=(loop, ended), daemon=True).start()
-    host, taken = server.sockets[0].getsockname()
-    sys.stdout.write(orjson.dumps({"url": f"http://{host}:{taken}"}).decode() + "\n")
+    _, taken = server.sockets[0].getsockname()
+    named = "127.0.0.1" if host == EVERYWHERE else host
+    sys.stdout.write(orjson.dumps({"url": f"http://{named}:{taken}"}).decode() + "\n")
     sys.stdout.flush()
     await ended.wait()
     server.close()

@@ -11,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104  # for hosts that are network namespaces of this machine
 _ROOT = Path(__file__).resolve().parents[2]
 _OPENER = build_opener(ProxyHandler({}))  # the environment's proxy knows nothing of our loopback
 
@@ -72,13 +73,16 @@ class Server:
 
 
 @contextmanager
-def running_server(**settings: float | str) -> Iterator[Server]:
+def running_server(*, host: str = "127.0.0.1", **settings: float | str) -> Iterator[Server]:
     """Start a server with these settings on a free port, and end it afterwards, whatever happens.
+
+    It listens on loopback, unless another host is named.
 
     Raises:
         RuntimeError: It did not start, or did not end well.
     """
     command = [sys.executable, "-m", "tests.llmserver", "--port", "0", "--config", _joined(settings)]
+    command += ["--host", host]
     child = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdin is not None, "its input is a pipe"
     assert child.stdout is not None, "its output is a pipe"

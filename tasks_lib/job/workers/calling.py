@@ -16,6 +16,9 @@ from tasks_lib.job.workers.recruiting import Ticket
 
 _TO_CONNECT = 10.0  # seconds, for one host
 _TRIES, _BETWEEN = 5, 2.0  # of all hosts, and seconds between
+_SOON = (
+    0.5  # seconds; where nobody listens now, a batch has most likely ended: it listened before its tickets
+)
 
 
 class NotLetIn(Mistake):
@@ -36,10 +39,14 @@ async def call_in(ticket: Ticket, *, made: str | None = None) -> Channel:
         context, said = believing(ticket.certificate), hello(ticket.number, ticket.secret, made)
     except ValueError as error:
         raise NotLetIn(f"the ticket is broken: {error}") from error
-    why = ""
+    why, refusals = "", 0
     for again in range(_TRIES):
         if again:
-            await anyio.sleep(_BETWEEN)
+            is_deserted = refusals == len(ticket.hosts)
+            if is_deserted and again > 1:
+                break
+            await anyio.sleep(_SOON if is_deserted else _BETWEEN)
+        refusals = 0
         for host in ticket.hosts:
             try:
                 with anyio.fail_after(_TO_CONNECT):
@@ -51,6 +58,7 @@ async def call_in(ticket: Ticket, *, made: str | None = None) -> Channel:
                 why = f"{host} port {ticket.port} does not answer"
             except (OSError, *LOST) as error:
                 why = f"{host} port {ticket.port}: {error or 'it hung up'}"
+                refusals += isinstance(error.__cause__, ConnectionRefusedError)
     raise NotLetIn(
         f"no batch can be reached: {why}. Is it over? Does this machine reach that address, "
         "and does a firewall let it through?"

@@ -12,6 +12,7 @@ LOOPBACK: Final = "127.0.0.1"
 _EVERY: Final = ("0.0.0.0", "::")  # noqa: S104  # an address that stands for all of this machine's
 _ANYWHERE: Final = "192.0.2.1"  # an address of nobody (RFC 5737), on the other side of the default route
 _ANY_PORT: Final = 9  # nothing is sent to it
+_TO_ANSWER: Final = 10.0  # seconds for a cluster
 _PEOPLE: Final = 3_600.0  # seconds that people may take to start a worker
 _ENGINES: Final = 120.0  # seconds that an engine may
 
@@ -36,6 +37,29 @@ def listen_of(spread: Spread) -> Listen:
 def host_of(address: str) -> str | None:
     """The host that a cluster's address names; None: whatever cluster this machine is part of."""
     return urlsplit(address if "://" in address else f"//{address}").hostname if address != "auto" else None
+
+
+def check_answers(address: str) -> None:
+    """Nothing, if somebody answers at a cluster's address, or it does not say where that is.
+
+    Engines themselves try for minutes, and for each worker anew.
+
+    Raises:
+        Mistake: nobody does.
+    """
+    try:
+        host, port = host_of(address), urlsplit(address if "://" in address else f"//{address}").port
+    except ValueError as error:
+        raise Mistake(f"{address} is no address of a cluster: {error}") from error
+    if host is None or port is None:
+        return
+    try:
+        socket.create_connection((host, port), timeout=_TO_ANSWER).close()
+    except OSError as error:
+        raise Mistake(
+            f"nobody answers at {address}: {error.strerror or error}. Does the cluster run, and does this "
+            "machine reach it? Nothing was run."
+        ) from error
 
 
 def is_this_machine(host: str) -> bool:
