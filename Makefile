@@ -47,7 +47,7 @@ crash: install  ## what happens to machines: poisoned rows, full disks, sleep, a
 	$(BIN)/python -m bench crash
 
 scheduled: install  ## a schedule, machines that die, money that is spent; a Prefect server and workers, six minutes
-	$(BIN)/python -m pytest -m scheduled
+	$(BIN)/python -m pytest -m scheduled -o faulthandler_timeout=1200
 
 spread: install requirements/ray.txt  ## workers on Ray, killed; some minutes, and Ray is large
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/ray.txt
