@@ -92,7 +92,7 @@ async def within_its_money(setup: Setup, *, given: Decimal, earlier: Sequence[st
     if limits.max_cost is None or not earlier:
         return setup
     spent = await to_thread.run_sync(_spent, setup.job.ledger, tuple(earlier))
-    left = max(NOTHING, limits.max_cost + given - spent)
+    left = _without_zeros(max(NOTHING, limits.max_cost + given - spent))
     return replace(setup, job=replace(setup.job, limits=replace(limits, max_cost=left)))
 
 
@@ -102,6 +102,12 @@ def _spent(ledger: Path, batches: tuple[str, ...]) -> Decimal:
     with open_ledger(ledger, read_only=True) as opened:
         row = opened.cursor().execute(_SPENT.read_text("utf-8"), {"batches": list(batches)}).fetchone()
     return Decimal(row[0]) if row is not None else NOTHING
+
+
+def _without_zeros(amount: Decimal) -> Decimal:
+    """The same amount as people write it: 4.2 and not 4.200000000000."""
+    text = f"{amount:f}"
+    return Decimal(text.rstrip("0").rstrip(".")) if "." in text else amount
 
 
 def _key(turn: int) -> str:

@@ -29,6 +29,7 @@ from flows.money import asks_for_money, within_its_money
 from flows.seats import Seat, SeatTaken, take_seat
 from flows.spread import spreading_of
 from flows.turns import is_free, only_one_waits, wait_until_free
+from flows.words import dollars
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.engine.stop import Stop
 from tasks_lib.job.batch import run_batch
@@ -116,8 +117,13 @@ async def carry_out(setup: Setup, *, options: Options, handed: Handed, turn: Tur
                     earlier = seat.earlier if seat is not None else ()
                     spreading = spreading_of(setup.job, stop=stop, warn=tally.warnings.append, say=log.info)
                     try:
+                        own = await within_its_money(setup, given=turn.given, earlier=earlier)
+                        if own is not setup:
+                            log.info(
+                                "Left of what this flow run may spend: %s", dollars(own.job.limits.max_cost)
+                            )
                         summary = await run_batch(
-                            await within_its_money(setup, given=turn.given, earlier=earlier),
+                            own,
                             options=options,
                             tally=tally,
                             stop=stop,

@@ -8,9 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from flows.spread import check_spread
+from tasks_lib.domain.mistake import Mistake
+from tasks_lib.domain.spread import Spread
 from tests.flows.conftest import in_child, running_child
 from tests.flows.jobs import write_job
-from tests.flows.processes import soon
+from tests.flows.processes import free_port, soon
 
 pytestmark = [pytest.mark.prefect, pytest.mark.timeout(300)]  # servers start slowly on a busy machine
 
@@ -53,9 +56,21 @@ def test_a_worker_killed_on_dask_costs_no_row(tmp_path, llm, prefect):
     task_runs = prefect.api.task_runs(run["id"], at_least=3, within=30)
     names = {one["name"] for one in task_runs if one["name"].startswith("worker ")}
     assert {"worker 1", "worker 2"} <= names <= {"worker 1", "worker 2", "worker 3"}
+    states = [one["state_type"] for one in task_runs if one["name"].startswith("worker ")]
+    assert sorted(set(states)) == ["COMPLETED", "CRASHED"], (
+        "the one that was killed is not told from the others"
+    )
     known = json.dumps([run, task_runs])
     assert "CERTIFICATE" not in known
     assert "secret" not in known
+
+
+@pytest.mark.parametrize(("runner", "address"), [("dask", "tcp://{}"), ("ray", "ray://{}"), ("ray", "{}")])
+def test_an_address_where_nobody_answers_is_told(runner, address):
+    """At once, before anything is begun, whatever the engine would try for how long."""
+    there = address.format(f"127.0.0.1:{free_port()}")
+    with pytest.raises(Mistake, match=f"nobody answers at {there}: .* Nothing was run"):
+        check_spread(Spread(runner=runner, address=there))
 
 
 def test_what_cannot_work_elsewhere_is_told_before_anything_begins(tmp_path, llm, prefect):
