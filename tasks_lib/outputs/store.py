@@ -8,10 +8,11 @@ digits name a folder of some five hours, and the next three one of four seconds 
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
+from uuid import UUID
 
 from tasks_lib.domain.files import Direction, FileFact
 from tasks_lib.domain.mistake import Mistake
@@ -52,6 +53,13 @@ class FileStore:
             make_folder(place.parent)
             write_whole(place, content)
         return fact
+
+    def remove(self, task_run_ids: Iterable[str]) -> None:
+        """Remove whatever these task runs have made, whole or half; what cannot be removed is left."""
+        for task_run_id in task_run_ids:
+            for path in self.folder.joinpath(*shards_of(task_run_id)).glob(f"*{UUID(task_run_id)}*"):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
 
     def prove_writable(self) -> None:
         """Write a file and remove it.

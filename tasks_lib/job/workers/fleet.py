@@ -32,6 +32,7 @@ from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import Part, limits_for, open_gates
 from tasks_lib.job.books import Books
 from tasks_lib.job.causes import is_all
+from tasks_lib.job.kept_files import folder_of_files
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.steering import account_now
 from tasks_lib.job.suspects import Suspects
@@ -423,6 +424,10 @@ class Fleet:
             worker.begun.clear()
         if begun:
             self._suspects.learn(await to_thread.run_sync(companies_at_deaths, self._ledger))
+            if (folder := folder_of_files(self._setup.job)) is not None and folder.is_dir():
+                # they were made for runs that will never be in the ledger
+                store = FileStore(self._setup.job.ledger)
+                await to_thread.run_sync(store.remove, begun)
         return begun
 
     def _replace(self, worker: _Worker, how: str) -> None:
