@@ -9,6 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import duckdb
 import orjson
 from prefect import State, flow, get_run_logger
 from prefect.exceptions import PrefectSignal
@@ -159,7 +160,7 @@ async def enrich(
     waits = carried.wants_money and on_money_limit == "ask" and run.deployment_id is not None
     await _show(setup, carried, waits_for_money=waits)
     if report_folder is not None:
-        await write_reports(summary.ledger, DEFAULT_REPORTS, folder=Path(report_folder))
+        await _report(summary, Path(report_folder))
     if waits:
         await _ask_for_money(
             setup, carried, turn=turn, asked_before=history.suspensions, within=answer_within
@@ -167,6 +168,14 @@ async def enrich(
     if carried.seat is not None:
         carried.seat.over()
     return state_of(summary)
+
+
+async def _report(summary: Summary, folder: Path) -> None:
+    """Write the report; the batch has ended as it has, whether or not that can be done."""
+    try:
+        await write_reports(summary.ledger, DEFAULT_REPORTS, folder=folder)
+    except (Mistake, duckdb.Error) as trouble:  # such as another batch that has taken the ledger already
+        get_run_logger().warning("The report was not written: %s", trouble)
 
 
 async def _ask_for_money(

@@ -80,6 +80,11 @@ class PrefectApi:
             f"/flow_runs/{flow_run_id}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         )
 
+    def take_for_dead(self, flow_run_id: str) -> None:
+        """What the automation does for a flow run whose end the server has lost."""
+        state = {"type": "SCHEDULED", "name": "AfterCrash"}
+        self._post(f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": True})
+
     def resume(self, flow_run_id: str, given: Json) -> Json:
         """What the form in the UI does."""
         found: Json = self._post(f"/flow_runs/{flow_run_id}/resume", {"run_input": given})

@@ -193,7 +193,8 @@ def test_spent_money_is_asked_for_and_given(tmp_path, llm, prefect):
     mark = f"asking-{tmp_path.name}-{os.getpid()}"
     with worker("asking", env=prefect.env, log=tmp_path / "worker.log", mark=mark):
         rowmill("deploy", job, "--name", "asking", "--pool", "asking", env=prefect.env)
-        run = api.run_deployment(api.deployment("enrich/asking"), {})
+        (tmp_path / "taken").write_text("a file, where no report can be written")
+        run = api.run_deployment(api.deployment("enrich/asking"), {"report_folder": str(tmp_path / "taken")})
         paused = api.wait_for_state(run, {"PAUSED"}, within=PATIENCE)
         assert paused["state_name"] == "Suspended"
         soon(lambda: not left_over_flows(mark), within=60)  # nobody waits and nobody holds the ledger
@@ -211,6 +212,12 @@ def test_spent_money_is_asked_for_and_given(tmp_path, llm, prefect):
         assert ended["state_name"] == "Completed"
         assert ended["state"]["message"] == "15 of 40 rows answered, 25 left as they were"
         assert llm.stats()["recv"] == 40
+
+        assert len(status_of(tmp_path / "ledger.duckdb")) == 3
+        api.take_for_dead(run)
+        soon(lambda: api.states(run).count("Completed") == 2, within=PATIENCE)
+        assert api.by_id(run)["state"]["message"] == ended["state"]["message"]
+        assert len(status_of(tmp_path / "ledger.duckdb")) == 3  # it has begun none
 
         other = priced_job(tmp_path / "other", base_url=llm.base_url(), rows=20, max_cost=1.0)
         run = api.run_deployment(api.deployment("enrich/asking"), {"job": str(other)})
