@@ -78,7 +78,7 @@ async def _tell_crashed(future: Submitted, why: str) -> None:
     """Have Prefect know how a task run ended that could not say so itself; without an answer it goes on."""
     with suppress(Exception), anyio.move_on_after(_TO_TELL):
         async with get_client() as client:
-            state = Crashed(message=f"The worker's process is gone: {why}")
+            state: State[None] = Crashed(message=f"The worker's process is gone: {why}")
             await client.set_task_run_state(future.task_run_id, state, force=True)
 
 

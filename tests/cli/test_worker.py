@@ -101,6 +101,29 @@ def test_a_killed_worker_is_replaced_from_the_folder(project: Project) -> None:
     assert counted == (300, 300)
 
 
+def test_a_worker_that_is_told_to_end_drops_nothing(project: Project) -> None:
+    """At SIGTERM it finishes its calls and leaves its rows; another goes on, and no row is asked twice."""
+    project.rows(300)
+    project.provider(lat=30)
+    driver, tickets = begun_by_hand(project, workers=1)
+    first = hired(project, tickets)
+    deadline = time.monotonic() + 60
+    while project.server.stats()["recv"] < 40:
+        assert time.monotonic() < deadline, ended(first)
+        time.sleep(0.02)
+    first.send_signal(signal.SIGTERM)
+    ((code, _, said),) = ended(first)
+    assert (code, "others left to other workers: was told to end" in " ".join(said.split())) == (130, True), (
+        said
+    )
+    ((code, out, err), (worked, _, said)) = ended(driver, hired(project, tickets, "--wait", "3"))
+    assert (code, worked) == (0, 0), (err, said)
+    told = json.loads(out)
+    assert (told["rows"], told["completed"], told["calls"]) == (300, 300, 300), sorted(told.items())
+    assert project.server.stats()["recv"] == 300
+    assert any("worker 1 was told to end" in warning for warning in told["warnings"])
+
+
 def test_what_is_no_ticket_is_told(project: Project) -> None:
     """A file that is none, and a folder without any, end with 2 and the reason."""
     no_ticket = project.write("no.ticket", "{}")

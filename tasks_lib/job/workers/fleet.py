@@ -379,6 +379,9 @@ class Fleet:
         begun = frozenset(worker.begun)
         if worker.ended is None:
             begun = await self._bury(worker)
+        elif worker.part is None:
+            for plan in worker.begun.values():  # of one that left before its batch did
+                self._under_way.ended(plan)
         self._rota.bring_back(tuple(worker.given.values()), begun=begun)
         worker.given.clear()
         self._workers.remove(worker)

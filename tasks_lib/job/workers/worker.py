@@ -341,11 +341,18 @@ class Worker:
         """A row is under way no more."""
         if plan.task_run_id in self._handed_in:
             self._handed_in.discard(plan.task_run_id)
-        elif self._orphaned is None:
+        elif self._orphaned is None and self._is_left_undone:
             if self._stop.noted is not None and not self._noted:
                 self._noted = True
                 self._outbox.say(Noted(*self._stop.noted))
             self._outbox.say(Left(plan.task_run_id))
+
+    @property
+    def _is_left_undone(self) -> bool:
+        """Whether rows that are not run here are run by nobody; else they are for whoever takes our place."""
+        if self._gave_up is not None or self._blamed is not None:
+            return False
+        return self._stop.called or self._stop.noted is not None
 
     def blame(self, plan: Plan, error: Exception) -> None:
         """The row brought forth an error that ends this worker."""
