@@ -93,7 +93,7 @@ def _looks(snapshot: Callable[[], Snapshot], *, every: float) -> Iterator[tuple[
     due = monotonic()
     while True:
         due = max(due + every, monotonic())
-        sleep(due - monotonic())
+        sleep(max(0.0, due - monotonic()))  # it may be due by now
         try:
             now = snapshot()
         except NothingRunning:

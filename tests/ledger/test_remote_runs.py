@@ -1,7 +1,8 @@
 """Runs of hosted tasks in the ledger: which of them nobody has seen the end of."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import anyio
@@ -34,11 +35,17 @@ def ended(kind, *, remote_id="trun_1", status=None, maybe_billed=True, estimated
     return replace(attempt, failure=failure, remote_id=remote_id, remote=told, estimated_cost=estimated)
 
 
+def open_runs(ledger: Ledger, identities: Sequence[str]) -> dict[str, Remote]:
+    """The open runs, but for their ages, which grow while this is read."""
+    found = ledger.open_remote_runs(identities)
+    return {identity: replace(remote, age=0.0) for identity, remote in found.items()}
+
+
 def test_a_run_of_a_process_that_died(ledger: Ledger) -> None:
     """P10: what was begun and never recorded is open: under its id, or to be looked for."""
     batch, known, lost = begin(ledger), plan(key="1"), plan(key="2")
     ledger.add_remote_runs([begun(known, None), begun(lost, None), begun(known, "trun_1")], batch_id=batch)
-    assert ledger.open_remote_runs([known.identity, lost.identity, plan(key="3").identity]) == {
+    assert open_runs(ledger, [known.identity, lost.identity, plan(key="3").identity]) == {
         known.identity: Remote(position=0, remote_id="trun_1"),
         lost.identity: Remote(position=0, remote_id=None),
     }
@@ -69,7 +76,7 @@ def test_a_run_that_was_recorded(ledger: Ledger, attempt, is_open: bool) -> None
     batch, asked = begin(ledger), plan()
     ledger.add_remote_runs([begun(asked, None), begun(asked, "trun_1")], batch_id=batch)
     ledger.add([run(asked, attempt)], batch_id=batch)
-    found = ledger.open_remote_runs([asked.identity])
+    found = open_runs(ledger, [asked.identity])
     assert found == (
         {asked.identity: Remote(position=0, remote_id="trun_1", estimated_cost=COST)} if is_open else {}
     )
@@ -87,7 +94,7 @@ def test_a_start_that_was_lost(ledger: Ledger) -> None:
         ],
         batch_id=batch,
     )
-    found = ledger.open_remote_runs([lost.identity, refused_.identity])
+    found = open_runs(ledger, [lost.identity, refused_.identity])
     assert found == {lost.identity: Remote(position=0, remote_id=None, estimated_cost=COST)}
 
 
@@ -137,3 +144,14 @@ async def test_runs_that_begin_together_share_a_commit(ledger: Ledger) -> None:
     assert sum(commits) == 100
     assert len(commits) <= 3
     assert ledger.cursor().execute("select count(*) from remote_runs").fetchone() == (100,)
+
+
+def test_the_age_of_a_run_is_that_of_its_beginning(ledger: Ledger) -> None:
+    """Seconds since its id was known; none if the clock was set back since."""
+    batch, old, early = begin(ledger), plan(key="1"), plan(key="2")
+    now = datetime.now(UTC)
+    for asked, at in ((old, now - timedelta(hours=1)), (early, now + timedelta(hours=1))):
+        ledger.add_remote_runs([replace(begun(asked, "trun_1"), at=at)], batch_id=batch)
+    found = ledger.open_remote_runs([old.identity, early.identity])
+    assert 3_600 <= found[old.identity].age < 3_700
+    assert found[early.identity].age == 0.0

@@ -88,7 +88,7 @@ def test_top_on_a_terminal(tmp_path: Path) -> None:
                 drawn += piece
         except OSError:  # the other end is closed
             os.close(ours)
-        assert watching.wait(timeout=30) == 0
+        assert watching.wait(timeout=30) == 0, drawn[-4_000:].decode(errors="replace")
     assert b"the batch has ended" in drawn
 
 
