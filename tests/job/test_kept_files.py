@@ -217,12 +217,12 @@ def test_after_a_kill_folder_and_ledger_agree(tmp_path: Path, server: Server) ->
 _FULL = """
 import asyncio, resource, sys
 from pathlib import Path
-resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_200_000, 2_200_000))
 from tasks_lib.job import run_job
 from tests.job.pretend import Pretend, completion
 
 def says(text):
-    return completion("|a|\\n|-|\\n" + "|x|\\n" * (6_000 if "1000020" in text else 1))
+    return completion("|a|\\n|-|\\n" + "|x|\\n" * (10_000 if "1000020" in text else 1))
 
 summary = asyncio.run(run_job(Path(sys.argv[1]), transport=Pretend(says).transport))
 print(summary.outcome.value, summary.reason)
