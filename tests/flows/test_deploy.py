@@ -14,26 +14,15 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 
 from flows.deploy import HEARTBEAT, SILENCE, Wanted, automation_of, schedule_of, wanted
 from flows.enrich import parameters_of, secrets_among
+from tasks_lib.cli.deploy import Plan, deploy_job
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.job.stretches import Options
-from tests.flows.conftest import environment_of, in_child
+from tests.flows.conftest import in_child
 from tests.flows.jobs import write_job
 from tests.flows.processes import ROOT
 
 DOCS = (ROOT / "docs/scheduled.md").read_text("utf-8")
 KEY = "sk-test-scheduled-0123456789"  # must never be seen
-
-
-def rowmill(*arguments: str | Path, env) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "tasks_lib.cli", *arguments],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=150,
-    )
 
 
 def asked(job: Path, **changed) -> Wanted:
@@ -147,13 +136,26 @@ def test_a_dead_run_is_one_that_is_silent_for_long():
     assert trigger.after == {"prefect.flow-run.heartbeat", "prefect.flow-run.Crashed"}
 
 
-def test_nothing_is_deployed_where_there_is_no_server(tmp_path):
+def test_nothing_is_deployed_where_there_is_no_server(tmp_path, monkeypatch):
     """Without an API there is no schedule, and the message says how to have one."""
     job = write_job(tmp_path / "job", base_url="http://127.0.0.1:9/v1")
-    env = environment_of(tmp_path / "home", HOME=str(tmp_path))
-    done = rowmill("deploy", job.path, "--cron", "30 2 * * *", env=env)
-    assert done.returncode == 2
-    assert "prefect server start" in done.stderr
+    monkeypatch.chdir(tmp_path)  # no settings of Prefect's here, nor in the home
+    for name in ("PREFECT_API_URL", "PREFECT_PROFILES_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    plan = Plan(
+        name=None,
+        pool="rowmill",
+        cron="30 2 * * *",
+        every=None,
+        timezone=None,
+        tags=(),
+        on_money_limit="ask",
+        crash_retries=3,
+        report_folder=None,
+    )
+    with pytest.raises(Mistake, match="prefect server start"):
+        deploy_job(job.path, overrides={}, options=Options(), plan=plan, as_json=False, dry_run=False)
 
 
 @pytest.mark.prefect
@@ -162,7 +164,7 @@ def test_a_job_is_deployed_once_however_often(tmp_path, prefect):
     """The same name replaces what was there: one deployment, one schedule, one automation of each kind.
 
     A job that cannot be run is not deployed. A key that is missing here is told, and a key that is there goes
-    nowhere. The entry that is printed is one that `prefect deploy` takes.
+    nowhere.
     """
     job = write_job(tmp_path, base_url="https://api.example.com/v1")
     providers = {"loopback": {"base_url": "https://api.example.com/v1", "key": "DEPLOYED_KEY", "free": True}}
@@ -206,7 +208,22 @@ def test_a_job_is_deployed_once_however_often(tmp_path, prefect):
     (example,) = re.findall(r"^```yaml\n(name: .*?)^```$", DOCS, flags=re.MULTILINE | re.DOTALL)
     automation = yaml.safe_load(example.replace("00000000-0000-0000-0000-000000000000", found["id"]))
     assert prefect.api.put_automation(automation)  # which says no to what it does not understand
+    assert [one["name"] for one in yaml.safe_load(entry["out"])] == ["twice"]
 
+
+@pytest.mark.prefect
+@pytest.mark.scheduled
+@pytest.mark.timeout(300)
+def test_the_entry_that_is_printed_is_one_that_prefect_takes(tmp_path, prefect):
+    """What a dry run prints can be deployed by Prefect's own command."""
+    job = write_job(tmp_path, base_url="https://api.example.com/v1")
+    (entry,) = in_child(
+        {
+            "way": "rowmill",
+            "rowmill": ["deploy", str(job.path), "--name", "printed", "--cron", "30 2 * * *", "--dry-run"],
+        },
+        env=prefect.env,
+    )
     (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({"deployments": yaml.safe_load(entry["out"])}))
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"],
@@ -218,6 +235,6 @@ def test_a_job_is_deployed_once_however_often(tmp_path, prefect):
         timeout=150,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    found = prefect.api.deployment("enrich/twice")
+    found = prefect.api.deployment("enrich/printed")
     assert [one["schedule"]["cron"] for one in found["schedules"]] == ["30 2 * * *"]
     assert found["parameters"]["crash_retries"] == 3
