@@ -2,8 +2,8 @@
 
 Sections: overhead, latency, rate, adaptive, money, faults, breaker, crash, ledger, memory, parallel, team,
 leases, workers, merge.
-Two sections are run if they are named: scale, which takes 5 GB of disk and many minutes, and peers, which
-makes environments:
+Three sections are run if they are named: scale, which takes 5 GB of disk and many minutes; spread, which
+kills workers and drivers on `--runner hand dask ray`, some minutes each; and peers, which makes environments:
 `python -m bench peers [--quick] [--only NAME …] [--json FILE]`.
 `--url http://127.0.0.1:PORT` uses a server that runs already and speaks the same settings; `--quick` is for a
 look, not for a claim.
@@ -12,7 +12,7 @@ look, not for a claim.
 import argparse
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 from bench.adaptive import adaptive
 from bench.breaker import breaker
 from bench.crash import crash
+from bench.crews import RUNNERS, Runner
 from bench.faults import faults
 from bench.leases import leases
 from bench.ledger import ledger
@@ -31,9 +32,11 @@ from bench.overhead import overhead
 from bench.parallel import parallel
 from bench.peers.run import NAMES, peers
 from bench.scale import scale
+from bench.spread import spread
 from bench.team import team
 from bench.workers import workers
 from tests.llmserver import Server, running_server
+from tests.llmserver.running import EVERYWHERE
 
 SECTIONS = (
     "overhead",
@@ -52,7 +55,7 @@ SECTIONS = (
     "workers",
     "merge",
 )
-APART = ("scale", "peers")
+APART = ("scale", "spread", "peers")
 
 
 def main() -> None:
@@ -66,6 +69,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="of the peers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="of the peers: a JSON line a cell is added")
+    parser.add_argument("--runner", nargs="+", choices=RUNNERS, default=RUNNERS, help="of the section spread")
     given = parser.parse_args()
     unknown = [section for section in given.sections if section not in SECTIONS + APART]
     if unknown:
@@ -75,17 +79,26 @@ def main() -> None:
         f"pyreqwest {version('pyreqwest')}, {platform.machine()}"
     )
     with ExitStack() as stack:
-        server = Server(given.url, given.pid) if given.url else stack.enter_context(running_server())
+        # hosts that are network namespaces do not reach this one's loopback
+        host = EVERYWHERE if "spread" in given.sections else "127.0.0.1"
+        server = Server(given.url, given.pid) if given.url else stack.enter_context(running_server(host=host))
         for section in given.sections:
             print(f"\n## {section}")
             lines = (
                 peers(server, quick=given.quick, only=given.only, record=given.json)
                 if section == "peers"
+                else _spread(server, given.runner, quick=given.quick)
+                if section == "spread"
                 else _section(section, server, quick=given.quick)
             )
             for line in lines:
                 print(line)
                 sys.stdout.flush()
+
+
+def _spread(server: Server, runners: Sequence[Runner], *, quick: bool) -> Iterator[str]:
+    for runner in runners:
+        yield from spread(server, runner=runner, rows=5_000 if quick else 50_000)
 
 
 def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:

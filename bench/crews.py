@@ -185,6 +185,7 @@ def _prefect(folder: Path, *, mark: str) -> Iterator[Mapping[str, str]]:
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_ENABLED": "false",
+        "RAY_AUTH_MODE": "disabled",  # else a token of this user's, if there is one, is asked for
     }
     log = folder / "prefect.log"
     words = ("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))

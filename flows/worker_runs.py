@@ -25,6 +25,7 @@ from prefect.task_runners import TaskRunner
 from flows.engines import Ended, Engine, Submitted
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.engine.stop import Stop, Why
+from tasks_lib.job.workers.calling import NotLetIn
 from tasks_lib.job.workers.recruiting import NoWorker, Ticket
 from tasks_lib.job.workers.worker import work_for
 
@@ -32,6 +33,7 @@ _EVERY: Final = 1.0  # seconds between two looks at what became of the task runs
 _PATIENCE: Final = 10.0  # seconds in which a worker ends by itself that was hung up on
 _TO_CLOSE: Final = 30.0  # seconds in which an engine lets go
 _TO_ANSWER: Final = 120.0  # seconds in which an engine is there, and has taken a task
+_TRIES: Final = 3  # of one ticket, whose worker's process may die before it calls in
 _TO_TELL: Final = 5.0  # seconds for a word to Prefect
 
 
@@ -66,12 +68,21 @@ class Sealed:
         return f"<ticket of worker {self._ticket.number + 1}>"
 
 
-def _work(number: int, sealed: Sealed, made: Made) -> State[None]:
-    """Work for a batch until it is over."""
+def _work(number: int, sealed: Sealed, made: Made, tried: int = 0) -> State[None]:
+    """Work for a batch until it is over.
+
+    Who takes a ticket to whose worker something has happened may find it used: then it had called in, and the
+    batch has had another worker begun for it.
+    """
     here = made_here()
     if here != made:
         raise Mistake(f"worker {number} has {here}, and its batch {made}: install the same there")
-    return Completed(message=work_for(sealed.opened()))
+    try:
+        return Completed(message=work_for(sealed.opened()))
+    except NotLetIn:
+        if not tried:
+            raise
+        return Completed(message="the ticket was used: another worker has that one's place")
 
 
 async def _tell_crashed(future: Submitted, why: str) -> None:
@@ -101,9 +112,16 @@ _STAND_IN: Final = Flow(_nothing, name="enrich")
 
 @dataclass(slots=True, kw_only=True)
 class _Run:
-    number: int
+    ticket: Ticket
+    tried: int  # how often its ticket had been taken before
     future: Submitted
     ended: Ended | None = None
+    is_over: bool = False  # and nothing more is to be done about it
+
+    @property
+    def number(self) -> int:
+        """The worker's, as people count."""
+        return self.ticket.number + 1
 
 
 class WorkerRuns:
@@ -164,10 +182,10 @@ class WorkerRuns:
             with anyio.move_on_after(_TO_CLOSE):
                 await to_thread.run_sync(self._let_go, runner, abandon_on_cancel=True)
 
-    def _submitted(self, ticket: Ticket) -> None:
-        self._flow.copy().run(self._submit, ticket)
+    def _submitted(self, ticket: Ticket, tried: int = 0) -> None:
+        self._flow.copy().run(self._submit, ticket, tried)
 
-    def _submit(self, ticket: Ticket) -> None:
+    def _submit(self, ticket: Ticket, tried: int) -> None:
         """In a thread, since engines wait for themselves, and in the flow's context."""
         if self._runner is None:
             runner = self._engine.task_runner()
@@ -180,10 +198,15 @@ class WorkerRuns:
         within = FlowRunContext.get()
         if within is None:
             raise RuntimeError("workers are task runs of a flow run")
-        parameters = {"number": ticket.number + 1, "sealed": Sealed(ticket), "made": made_here()}
+        parameters = {
+            "number": ticket.number + 1,
+            "sealed": Sealed(ticket),
+            "made": made_here(),
+            "tried": tried,
+        }
         with within.model_copy(update={"flow": _STAND_IN, "parameters": {}}), self._engine.asking_once():
             future: Submitted = self._runner.submit(WORKER, parameters)
-        self._runs.append(_Run(number=ticket.number + 1, future=future))
+        self._runs.append(_Run(ticket=ticket, tried=tried, future=future))
 
     def _let_go(self, runner: TaskRunner[Any]) -> None:
         left = [run.future for run in self._runs if run.ended is None]
@@ -199,10 +222,23 @@ class WorkerRuns:
         while True:
             await anyio.sleep(_EVERY)
             await self._looked()
+            await self._try_again()
             troubles = [run.ended for run in self._runs if run.ended is not None and run.ended.trouble]
             if len(troubles) == len(self._runs) and not any(one.died for one in troubles):
                 # those that died are begun anew; what none of them can do, no other will do
                 self._stop.call(Why.FAILURES, f"no worker could work: {troubles[-1].trouble}")
+
+    async def _try_again(self) -> None:
+        """Have another one take the ticket of a worker that died, which may have been before it called in."""
+        for run in tuple(self._runs):
+            if run.ended is None or run.is_over:
+                continue
+            run.is_over = True
+            if run.ended.died and run.tried + 1 < _TRIES and not self._stop.called:
+                with suppress(Exception):  # as when the engine is gone, which the batch finds out by itself
+                    await to_thread.run_sync(
+                        self._submitted, run.ticket, run.tried + 1, abandon_on_cancel=True
+                    )
 
     async def _looked(self) -> bool:
         """Look at those that have not ended; whether there are still any."""

@@ -11,7 +11,7 @@ import pytest
 from flows.spread import check_spread
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.spread import Spread
-from tests.flows.conftest import in_child, running_child
+from tests.flows.conftest import running_child
 from tests.flows.jobs import write_job
 from tests.flows.processes import free_port, soon
 
@@ -35,14 +35,22 @@ def dask_workers(of: Path) -> list[int]:
 
 
 def test_a_worker_killed_on_dask_costs_no_row(tmp_path, llm, prefect):
-    """Two workers on Dask, one killed: all rows are answered, none twice, and Prefect knows no ticket."""
+    """Two workers on Dask, one killed: all rows are answered, none twice, and Prefect knows no ticket.
+
+    Workers that could not report to Prefect are refused before anything begins.
+    """
     llm.reset()
     job = write_job(tmp_path, base_url=llm.base_url(lat=250), rows=ROWS, in_flight=8)
     step = {"way": "flow", "job": str(job.path), "overrides": {"workers": 2, "runner": "dask"}}
-    with running_child(step, env=prefect.env) as results:
+    afar = {"runner": "dask", "runner_address": "tcp://192.0.2.7:8786"}
+    with running_child(step, {**step, "overrides": afar}, env=prefect.env) as results:
         soon(lambda: llm.stats()["recv"] > 20, within=150)
         os.kill(dask_workers(job.path)[0], signal.SIGKILL)
-        (result,) = results()
+        result, refused = results()
+    assert (
+        "workers at tcp://192.0.2.7:8786 do not reach the Prefect API at http://127.0.0.1"
+        in refused["mistake"]
+    )
     summary = result["summary"]
     assert (summary["rows"], summary["completed"], summary["failed"]) == (ROWS, ROWS, 0), summary
     assert any("others go on with its rows" in warning for warning in summary["warnings"]), summary
@@ -57,9 +65,7 @@ def test_a_worker_killed_on_dask_costs_no_row(tmp_path, llm, prefect):
     names = {one["name"] for one in task_runs if one["name"].startswith("worker ")}
     assert {"worker 1", "worker 2"} <= names <= {"worker 1", "worker 2", "worker 3"}
     states = [one["state_type"] for one in task_runs if one["name"].startswith("worker ")]
-    assert sorted(set(states)) == ["COMPLETED", "CRASHED"], (
-        "the one that was killed is not told from the others"
-    )
+    assert (states.count("CRASHED"), "RUNNING" in states) == (1, False), states
     known = json.dumps([run, task_runs])
     assert "CERTIFICATE" not in known
     assert "secret" not in known
@@ -71,20 +77,3 @@ def test_an_address_where_nobody_answers_is_told(runner, address):
     there = address.format(f"127.0.0.1:{free_port()}")
     with pytest.raises(Mistake, match=f"nobody answers at {there}: .* Nothing was run"):
         check_spread(Spread(runner=runner, address=there))
-
-
-def test_what_cannot_work_elsewhere_is_told_before_anything_begins(tmp_path, llm, prefect):
-    """Workers that could not report to Prefect are refused; without Prefect there are none on an engine."""
-    llm.reset()
-    job = write_job(tmp_path, base_url=llm.base_url(), rows=3)
-    step = {
-        "way": "flow",
-        "job": str(job.path),
-        "overrides": {"runner": "dask", "runner_address": "tcp://192.0.2.7:8786"},
-    }
-    (result,) = in_child(step, env=prefect.env)
-    assert (
-        "workers at tcp://192.0.2.7:8786 do not reach the Prefect API at http://127.0.0.1"
-        in result["mistake"]
-    )
-    assert llm.stats()["recv"] == 0
