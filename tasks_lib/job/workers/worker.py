@@ -160,6 +160,8 @@ class Worker:
         self._blamed: str | None = None  # the run that an error came of
         self._gave_up: str | None = None
         self._orphaned: str | None = None
+        self._work = anyio.CancelScope()
+        self._is_over = False
         self._noted = False  # whether it was told that the batch will not be whole
         self._is_parting = False
         self._hung_up = anyio.Event()
@@ -169,7 +171,14 @@ class Worker:
     async def run(self) -> str:
         """Run what is handed over until nothing is left, or the end is asked for; tells how that came."""
         try:
-            await self._run()
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(self._drop_when_cancelled)
+                try:
+                    with anyio.CancelScope(shield=True):  # what is dropped is handed in first
+                        await self._run()
+                finally:
+                    self._is_over = True
+                beside.cancel_scope.cancel()
         except Exception as error:
             if self._orphaned is None and not is_all(error, LedgerError):
                 await self._tell_error(error)
@@ -181,10 +190,20 @@ class Worker:
             return f"{self._rows:,} rows were run, and the others left to other workers: {self._gave_up}"
         return f"{self._rows:,} rows were run" + (f": {self._stop.reason}" if self._stop.reason else "")
 
+    async def _drop_when_cancelled(self) -> None:
+        """Have the calls under way dropped, and nothing else, when whoever runs this worker cancels it."""
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            if not self._is_over:
+                self._gave_up = self._gave_up or "was interrupted"
+                self._work.cancel()
+            raise
+
     async def _run(self) -> None:
         begin = self._begin
         async with anyio.create_task_group() as listening:
-            with anyio.CancelScope() as work:
+            with self._work as work:
                 listening.start_soon(self._channel.keep_alive, begin.pulse, begin.pulse.patience)
                 listening.start_soon(self._listen, work)
                 listening.start_soon(self._outbox.post)
