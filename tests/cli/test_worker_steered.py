@@ -85,6 +85,33 @@ def test_twice_ctrl_c_drops_the_calls_of_workers_elsewhere(project: Project) -> 
     assert json.loads(out)["completed"] == len(answered(project))
 
 
+def test_twice_ctrl_c_at_a_worker_drops_its_calls(project: Project) -> None:
+    """Calls that would last for minutes are dropped at once, and the batch hears of it."""
+    driver, (one, other) = begun(project)
+    project.server.config(e_hang=1, hang_s=240)
+    try:
+        time.sleep(1)  # all that are under way hang now
+        assert project.server.stats()["inflight"] > 4
+        one.send_signal(signal.SIGINT)
+        time.sleep(1)
+        assert one.poll() is None, one.communicate()
+        one.send_signal(signal.SIGINT)
+        ((code, _, said),) = ended(one)
+        assert (code, "Traceback" in said) == (130, False), said
+        assert driver.poll() is None
+        for _ in range(2):
+            driver.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        (code, out, err), (worked, *_) = ended(driver, other)
+    finally:
+        project.server.config(clear=1)
+    assert (code, worked) == (130, 0), err
+    told = json.loads(out)
+    assert any("worker" in warning and "was " in warning for warning in told["warnings"])
+    assert told["completed"] == len(answered(project))
+    assert project.server.stats()["inflight"] == 0
+
+
 def test_ctrl_c_at_a_worker_leaves_its_rows_to_others(project: Project) -> None:
     """The batch goes on with the other worker and a new one, and every row is answered once."""
     driver, (one, other) = begun(project, lat=5)
