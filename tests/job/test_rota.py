@@ -74,3 +74,17 @@ def test_a_row_that_has_killed_often_enough_is_set_aside() -> None:
     (last,) = rota.next_for(given(plans(2, 3)), most=9, among=1, is_all=True)
     assert last.problem is not None
     assert last.problem.kind is FailureKind.POISONED
+
+
+def test_what_this_process_runs_itself_is_nothing_that_processes_died_of() -> None:
+    """Even if that was learned only when the row waited already; it is left to workers."""
+    suspects = Suspects(Stop())
+    rota = Rota(suspects)
+    first, second, third = plans(1, 2, 3)
+    suspects.learn({first.identity: (8, 8)})
+    rota.bring([first, second, third])
+    suspects.learn({first.identity: (8, 8), second.identity: (8, 8, 1)})
+    assert rota.next_harmless() is third
+    assert rota.next_harmless() is None
+    assert numbers(rota.next_for({}, most=9, among=1, is_all=True)) == [1]
+    assert numbers(rota.next_for({}, most=9, among=1, is_all=True)) == [2]

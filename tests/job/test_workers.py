@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import chdir
+from contextlib import chdir, suppress
 from pathlib import Path
 
 import anyio
@@ -18,12 +18,18 @@ from bench.project import make_project
 from tasks_lib.configs import Environment
 from tasks_lib.domain.job import Limits
 from tasks_lib.domain.mistake import Mistake
+from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.provider import Provider
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import Part, limits_for
-from tasks_lib.job.batch import run_batch
+from tasks_lib.job.batch import Batch, run_batch
+from tasks_lib.job.checks import planner_of
 from tasks_lib.job.setup import Setup, load_setup
+from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.tally import Outcome, Summary, Tally
+from tasks_lib.ledger import open_ledger
+from tasks_lib.ledger.under_way import UnderWay
+from tasks_lib.rows import open_source
 from tests.llmserver import Server, running_server
 
 
@@ -38,10 +44,27 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def setup_for(folder: Path, server: Server, *, rows: int, in_flight: int = 16, **overrides: object) -> Setup:
+def setup_for(
+    folder: Path,
+    server: Server,
+    *,
+    rows: int,
+    in_flight: int = 16,
+    lat: float = 20,
+    environment: Environment | None = None,
+    **overrides: object,
+) -> Setup:
     server.reset()
-    job = make_project(folder, base_url=server.base_url(lat=20), rows=rows, in_flight=in_flight)
-    return load_setup(job, environment=Environment.from_os(), overrides={"workers": 2, **overrides})
+    job = make_project(folder, base_url=server.base_url(lat=lat), rows=rows, in_flight=in_flight)
+    return load_setup(
+        job, environment=environment or Environment.from_os(), overrides={"workers": 2, **overrides}
+    )
+
+
+def without_state(folder: Path) -> Environment:
+    """An environment in which processes cannot leave word for one another."""
+    (folder / "no-folder").touch()
+    return Environment.of({**os.environ, "XDG_STATE_HOME": str(folder / "no-folder")})
 
 
 def rows_in(ledger: Path) -> Counter[str]:
@@ -138,16 +161,26 @@ async def _cancel(scope: anyio.CancelScope, tally: Tally) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_worker_that_is_killed_is_started_again(tmp_path: Path, server: Server) -> None:
-    """Every row is answered, none twice, and what was paid in vain is at most what was in flight."""
-    setup, tally = setup_for(tmp_path, server, rows=600), Tally()
+@pytest.mark.parametrize("is_shared", [True, False])
+async def test_a_worker_that_is_killed_is_started_again(
+    tmp_path: Path, server: Server, is_shared: bool
+) -> None:
+    """Every row is answered, none twice, and what was paid in vain is at most what the worker had in flight.
+
+    So it is where processes keep limits together, and where each call asks for leave.
+    """
+    environment = None if is_shared else without_state(tmp_path)
+    setup, tally = setup_for(tmp_path, server, rows=500, lat=100, environment=environment), Tally()
     async with anyio.create_task_group() as beside:
-        beside.start_soon(_kill_one, tally)
+        beside.start_soon(_kill_one)
         summary = await run_batch(setup, tally=tally)
-    assert (summary.outcome, summary.completed) == (Outcome.COMPLETED, 600)
+    assert (summary.outcome, summary.completed) == (Outcome.COMPLETED, 500)
     assert set(rows_in(setup.job.ledger).values()) == {1}
-    assert server.stats()["billed"] <= 600 + 16
+    assert server.stats()["billed"] <= 500 + 16
+    assert server.stats()["inflight_max"] <= 16
     assert any("was killed by signal 9" in warning for warning in summary.warnings)
+    assert any("limits hold for this process alone" in one for one in summary.warnings) is not is_shared
+    assert left_in(tmp_path) == []
 
 
 async def _first_answer(tally: Tally) -> None:
@@ -155,16 +188,113 @@ async def _first_answer(tally: Tally) -> None:
         await anyio.sleep(0.01)
 
 
-async def _kill_one(tally: Tally) -> None:
-    await _first_answer(tally)
-    (worker, *_) = _children()
-    os.kill(worker, signal.SIGKILL)
+async def _kill_one() -> None:
+    while not (calling := [worker for worker in _children() if _is_calling(worker)]):  # noqa: ASYNC110
+        await anyio.sleep(0.01)
+    os.kill(calling[0], signal.SIGKILL)
 
 
 def _children() -> list[int]:
     """The workers of this process."""
     own = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     return [int(pid) for pid in own if b"workers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def _is_calling(process: int) -> bool:
+    """Whether a process has a connection over TCP."""
+    inodes = {line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]}
+    has = set()
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            has.add(str(descriptor.readlink()))
+    return any(f"socket:[{inode}]" in has for inode in inodes)
+
+
+def left_in(folder: Path) -> list[Path]:
+    """Files of rows under way."""
+    return list(folder.glob("*under-way*"))
+
+
+@pytest.mark.anyio
+async def test_the_batch_has_one_worker_less_than_processes(tmp_path: Path, server: Server) -> None:
+    """It runs rows itself; and where it is through with them, nobody waits for one that is not ready."""
+    setup, tally, seen = setup_for(tmp_path, server, rows=8), Tally(), set[int]()
+    async with anyio.create_task_group() as beside:
+
+        async def look() -> None:
+            while True:
+                seen.update(_children())
+                await anyio.sleep(0.005)
+
+        beside.start_soon(look)
+        summary = await run_batch(setup, tally=tally)
+        beside.cancel_scope.cancel()
+    assert (summary.completed, summary.warnings, server.stats()["billed"]) == (8, (), 8)
+    assert (len(seen), _children(), left_in(tmp_path)) == (1, [], [])
+
+
+@pytest.mark.anyio
+async def test_an_error_of_this_process_ends_the_batch(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with one process: the calls of both are dropped and told, and the next batch goes on."""
+    setup, began, broken = setup_for(tmp_path, server, rows=500, lat=100), UnderWay.began, list[Plan]()
+
+    def breaks(under_way: UnderWay, plan: Plan) -> None:
+        if not broken and any(map(_is_calling, _children())):
+            broken.append(plan)
+            raise ZeroDivisionError("nobody foresaw this")
+        began(under_way, plan)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(UnderWay, "began", breaks)  # of this process; its worker has its own
+        with pytest.raises(ZeroDivisionError):
+            await run_batch(setup)
+    assert (_children(), len(left_in(tmp_path))) == ([], 1)
+    with duckdb.connect(str(setup.job.ledger), read_only=True) as ledger:
+        (told,) = ledger.execute("select count(*) from attempts").fetchone() or (0,)
+    assert 0 < server.stats()["billed"] <= told < 500
+    again = await run_batch(setup)
+    assert again.completed + again.skipped == 500
+    assert set(rows_in(setup.job.ledger).values()) == {1}
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.anyio
+async def test_limits_are_changed_in_all_processes(tmp_path: Path, server: Server) -> None:
+    """A pause holds for this process's own rows and its worker's, and other limits are theirs together."""
+    setup, tally = setup_for(tmp_path, server, rows=400, lat=50), Tally()
+    with (
+        open_ledger(setup.job.ledger) as ledger,
+        open_source(setup.job.source, folder=setup.folder) as source,
+    ):
+        batch = Batch(setup, ledger=ledger, tally=tally)
+        stretches = Stretches(
+            source.rows(size=100),
+            planner=planner_of(setup.job),
+            ledger=ledger,
+            options=Options(),
+            tally=batch.tally,
+            books=batch.books,
+            suspects=batch.suspects,
+            batch_id=batch.id,
+        )
+
+        async def steer() -> None:
+            while not any(map(_is_calling, _children())):  # noqa: ASYNC110 - nobody tells
+                await anyio.sleep(0.01)
+            batch.steering.pause()
+            while batch.steering.snapshot().accounts[0].in_flight:  # noqa: ASYNC110 - as above
+                await anyio.sleep(0.01)
+            batch.steering.change_limits({"in_flight": 4})
+            server.reset()
+            batch.steering.resume()
+
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(steer)
+            summary = await batch.run(stretches.fetch, rows=400)
+    assert (summary.outcome, summary.completed) == (Outcome.COMPLETED, 400)
+    assert server.stats()["inflight_max"] <= 4
 
 
 @pytest.mark.parametrize(
