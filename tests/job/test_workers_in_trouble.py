@@ -209,8 +209,10 @@ async def test_a_line_that_breaks_without_a_word(tmp_path: Path, server: Server)
     server.config(lat=20)
 
     def break_line() -> None:
-        while server.stats()["inflight"] < 8:  # calls that last until their caller leaves, or for long
-            time.sleep(0.01)
+        calls = -1
+        while server.stats()["inflight"] < 8 or server.stats()["recv"] != calls:  # until all of them hang
+            calls = server.stats()["recv"]
+            time.sleep(0.3)
         assert workers.line is not None
         workers.line.cut()
         server.config(e_hang=0)
