@@ -87,10 +87,14 @@ def _work(number: int, sealed: Sealed, made: Made, tried: int = 0) -> State[None
 
 async def _tell_crashed(future: Submitted, why: str) -> None:
     """Have Prefect know how a task run ended that could not say so itself; without an answer it goes on."""
+
+    def tell() -> None:  # in a thread: to make a client takes longer than calls may wait for leave
+        state: State[None] = Crashed(message=f"The worker's process is gone: {why}")
+        with get_client(sync_client=True) as client:
+            client.set_task_run_state(future.task_run_id, state, force=True)
+
     with suppress(Exception), anyio.move_on_after(_TO_TELL):
-        async with get_client() as client:
-            state: State[None] = Crashed(message=f"The worker's process is gone: {why}")
-            await client.set_task_run_state(future.task_run_id, state, force=True)
+        await to_thread.run_sync(tell, abandon_on_cancel=True)
 
 
 def _nothing() -> None:

@@ -73,7 +73,7 @@ from tasks_lib.ledger import Facts, LedgerError, facts_of, open_writer
 from tasks_lib.ledger.under_way import UnderWay
 
 _LOOKED_AT = 1.0  # seconds between two words on how things stand
-_AT_A_TIME = 256  # plans that are asked for at once
+_AT_A_TIME = 512  # plans that are asked for at once: enough for half a second of one that others left alone
 _TO_PART = 10.0  # seconds in which the batch hangs up on a worker that has said that it is gone
 _LONGEST_TOLD = 500  # characters of an error
 
