@@ -217,13 +217,13 @@ def test_a_job_is_deployed_once_however_often(tmp_path, prefect):
 def test_the_entry_that_is_printed_is_one_that_prefect_takes(tmp_path, prefect):
     """What a dry run prints can be deployed by Prefect's own command."""
     job = write_job(tmp_path, base_url="https://api.example.com/v1")
-    (entry,) = in_child(
-        {
-            "way": "rowmill",
-            "rowmill": ["deploy", str(job.path), "--name", "printed", "--cron", "30 2 * * *", "--dry-run"],
-        },
+    command = ["deploy", str(job.path), "--name", "printed", "--pool", "printed"]
+    made, entry = in_child(
+        {"way": "rowmill", "rowmill": command},  # which makes the pool
+        {"way": "rowmill", "rowmill": [*command, "--cron", "30 2 * * *", "--dry-run"]},
         env=prefect.env,
     )
+    assert made["code"] == entry["code"] == 0, made["err"] + entry["err"]
     (tmp_path / "prefect.yaml").write_text(yaml.safe_dump({"deployments": yaml.safe_load(entry["out"])}))
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"],
