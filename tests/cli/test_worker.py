@@ -76,52 +76,38 @@ def test_workers_with_tickets_do_the_calls(project: Project) -> None:
         assert not any(secret in text for text in said)
 
 
-def test_a_killed_worker_is_replaced_from_the_folder(project: Project) -> None:
-    """Who takes tickets from a folder takes that of a dead worker's successor; no row is lost."""
+def test_workers_that_end_are_replaced_from_the_folder(project: Project) -> None:
+    """Told to end, a worker drops no call; killed, it loses no row. Others take the tickets of successors."""
     project.rows(300)
     project.provider(lat=30)
     driver, tickets = begun_by_hand(project, workers=1)
-    first = hired(project, next(tickets.glob("*.ticket")))
-    deadline = time.monotonic() + 60
-    while project.server.stats()["recv"] < 40:
-        assert time.monotonic() < deadline, ended(first)
-        time.sleep(0.02)
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
-    next(tickets.glob("*-worker-1.ticket")).unlink()  # used
-    second = hired(project, tickets, "--wait", "3")
-    (code, out, err), (worked, _, said) = ended(driver, second)
-    assert code == 0, err
-    told = json.loads(out)
-    assert (told["rows"], told["completed"]) == (300, 300)
-    assert any("worker 1" in warning for warning in told["warnings"])
-    assert worked == 0, said
+
+    def asked(number: int, by: "subprocess.Popen[str]") -> None:
+        deadline = time.monotonic() + 60
+        while project.server.stats()["recv"] < number:
+            assert time.monotonic() < deadline, ended(by)
+            time.sleep(0.02)
+
+    first = hired(project, tickets)
+    asked(40, first)
+    first.send_signal(signal.SIGTERM)
+    ((code, _, said),) = ended(first)
+    recv = project.server.stats()["recv"]
+    told = f"{recv} rows were run, and the others left to other workers: was told to end"
+    assert (code, told in " ".join(said.split())) == (130, True), said
+    second = hired(project, tickets)
+    asked(recv + 40, second)
+    second.send_signal(signal.SIGKILL)
+    second.communicate()
+    (code, out, err), (worked, _, said) = ended(driver, hired(project, tickets, "--wait", "3"))
+    assert (code, worked) == (0, 0), (err, said)
+    summary = json.loads(out)
+    assert (summary["rows"], summary["completed"]) == (300, 300), summary
+    for number, how in ((1, "was told to end"), (2, "hung up")):
+        assert any(f"worker {number} {how}" in warning for warning in summary["warnings"]), summary
     with duckdb.connect(str(project.ledger), read_only=True) as ledger:
         counted = ledger.execute("select count(*), count(distinct row_key) from task_runs").fetchone()
     assert counted == (300, 300)
-
-
-def test_a_worker_that_is_told_to_end_drops_nothing(project: Project) -> None:
-    """At SIGTERM it finishes its calls and leaves its rows; another goes on, and no row is asked twice."""
-    project.rows(300)
-    project.provider(lat=30)
-    driver, tickets = begun_by_hand(project, workers=1)
-    first = hired(project, tickets)
-    deadline = time.monotonic() + 60
-    while project.server.stats()["recv"] < 40:
-        assert time.monotonic() < deadline, ended(first)
-        time.sleep(0.02)
-    first.send_signal(signal.SIGTERM)
-    ((code, _, said),) = ended(first)
-    assert (code, "others left to other workers: was told to end" in " ".join(said.split())) == (130, True), (
-        said
-    )
-    ((code, out, err), (worked, _, said)) = ended(driver, hired(project, tickets, "--wait", "3"))
-    assert (code, worked) == (0, 0), (err, said)
-    told = json.loads(out)
-    assert (told["rows"], told["completed"], told["calls"]) == (300, 300, 300), sorted(told.items())
-    assert project.server.stats()["recv"] == 300
-    assert any("worker 1 was told to end" in warning for warning in told["warnings"])
 
 
 def test_what_is_no_ticket_is_told(project: Project) -> None:
