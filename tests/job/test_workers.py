@@ -177,7 +177,8 @@ async def test_a_worker_that_is_killed_is_started_again(
     assert (summary.outcome, summary.completed) == (Outcome.COMPLETED, 500)
     assert set(rows_in(setup.job.ledger).values()) == {1}
     assert server.stats()["billed"] <= 500 + 16
-    assert server.stats()["inflight_max"] <= 16
+    # the server goes on with what the dead one has asked, which nobody here can see
+    assert server.stats()["inflight_max"] <= 16 + 8
     assert any("was killed by signal 9" in warning for warning in summary.warnings)
     assert any("limits hold for this process alone" in one for one in summary.warnings) is not is_shared
     assert left_in(tmp_path) == []

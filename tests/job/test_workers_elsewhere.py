@@ -15,7 +15,7 @@ import anyio
 import duckdb
 import pytest
 
-from bench.project import make_project
+from bench.project import FIRST_ID, make_project
 from tasks_lib.configs import Environment
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.engine.stop import Stop, Why
@@ -93,6 +93,18 @@ async def test_workers_in_threads_answer_every_row_once(tmp_path: Path, server: 
     assert (server.stats()["billed"], set(answered(setup).values())) == (300, {1})
     assert server.stats()["inflight_max"] <= 5
     assert sum(int(said.split(" ")[0]) for said in workers.said) == 300
+
+
+async def test_rows_that_ask_the_same_share_a_call(tmp_path: Path, server: Server) -> None:
+    """Two workers pay once for eight rows that are under way at once, as one process would."""
+    setup = setup_for(tmp_path, server, rows=8, lat=2_000)
+    task = tmp_path / "task.yaml"
+    task.write_text(task.read_text().replace("{{id}}", str(FIRST_ID)))
+    assert setup.path is not None
+    setup = load_setup(setup.path, environment=setup.environment, overrides=setup.overrides)
+    summary = await ran(setup, Threads())
+    assert (summary.outcome, summary.completed) == (Outcome.COMPLETED, 8)
+    assert (server.stats()["billed"], len(answered(setup))) == (1, 8)
 
 
 async def test_a_worker_may_be_late(tmp_path: Path, server: Server) -> None:
@@ -222,7 +234,7 @@ async def test_workers_end_when_their_batch_is_killed(tmp_path: Path, server: Se
     )  # and four rows each that wait at the gate, or for a commit
 
 
-@pytest.mark.crash
+@pytest.mark.verdict
 async def test_requests_a_minute_are_kept_over_all_workers(tmp_path: Path, server: Server) -> None:
     """As the server counts them: none in excess in any minute, and nearly all that there are."""
     setup = setup_for(tmp_path, server, rows=260, **_of({"limits.requests_per_minute": "200"}))

@@ -62,7 +62,7 @@ from tasks_lib.job.workers.frames import (
     Words,
 )
 from tasks_lib.job.workers.luggage import packed, variables_for
-from tasks_lib.job.workers.own_share import OwnShare
+from tasks_lib.job.workers.own_share import OWN, OwnShare
 from tasks_lib.job.workers.recruiting import Listen, NoWorker, Recruiter
 from tasks_lib.job.workers.rota import Rota
 from tasks_lib.ledger import Death, Ledger, LedgerError
@@ -135,7 +135,7 @@ class Fleet:
         self._recruiter = recruiter
         self._listen = listen or Listen()
         self._pulse = self._listen.pulse
-        self._rota = Rota(suspects)
+        self._rota = Rota(suspects, joins=setup.job.identical_rows == "once")
         self._changed = anyio.Event()  # somebody may be given something, or all is over
         self._over = anyio.Event()
         self._is_all = False  # no plan will come any more, but those that are brought back
@@ -382,6 +382,7 @@ class Fleet:
         elif worker.part is None:
             for plan in worker.begun.values():  # of one that left before its batch did
                 self._under_way.ended(plan)
+        self._rota.gone(worker.number)
         self._rota.bring_back(tuple(worker.given.values()), begun=begun)
         worker.given.clear()
         self._workers.remove(worker)
@@ -543,20 +544,33 @@ class Fleet:
     @property
     def _rota_is_for_own(self) -> bool:
         """Whether there is more to be done than what only a worker may do."""
-        return not self._is_all or not self._rota.runs_dry or self._anybody_has_rows
+        return not self._is_all or self._rota.has_for(OWN) or self._anybody_has_rows
 
     def _give(self) -> None:
-        if self._own is not None and not self._rota.runs_dry:
+        if self._own is not None and self._rota.has_for(OWN):
             self._own.wake()
-        among = len(self._workers) + (self._own is not None)
         for worker in self._workers:
-            if not worker.wants or worker.is_gone:
-                continue
-            plans = self._rota.next_for(worker.given, most=worker.wants, among=among, is_all=self._is_all)
-            if plans:
-                worker.wants = 0
-                worker.given.update((plan.task_run_id, plan) for plan in plans)
-                self._tasks.start_soon(_tell, worker, Plans(plans=tuple(plans)))
+            self._give_to(worker)
+        for worker in self._workers if self._rota.owes else ():
+            if self._rota.has_for(worker.number):  # what others were not given since this one has its twin
+                self._give_to(worker)
+        if self._own is not None and self._rota.owes and self._rota.has_for(OWN):
+            self._own.wake()
+
+    def _give_to(self, worker: _Worker) -> None:
+        if not worker.wants or worker.is_gone:
+            return
+        plans = self._rota.next_for(
+            worker.number,
+            worker.given,
+            most=worker.wants,
+            among=len(self._workers) + (self._own is not None),
+            is_all=self._is_all,
+        )
+        if plans:
+            worker.wants = 0
+            worker.given.update((plan.task_run_id, plan) for plan in plans)
+            self._tasks.start_soon(_tell, worker, Plans(plans=tuple(plans)))
 
     def _tell_end(self, worker: _Worker) -> None:
         if worker.wants:
@@ -610,6 +624,8 @@ class Fleet:
             case Left(run=run):
                 left = worker.given.pop(run, None)
                 worker.begun.pop(run, None)
+                if left is not None:
+                    self._rota.over(left, worker.number)
                 if left is not None and worker.part is None:
                     self._under_way.ended(left)
                 self._changed.set()
@@ -625,7 +641,7 @@ class Fleet:
         if not worker.given.keys() >= set(done.runs):
             raise KeyError("runs")
         for run in done.runs:
-            del worker.given[run]
+            self._rota.over(worker.given.pop(run), worker.number)
         for one in done.counted:
             if one.kind is not FailureKind.POISONED:
                 self._in_a_row = self._forgiven = 0

@@ -8,6 +8,7 @@ No row that is suspected of having killed a process is run here: who is killed b
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
+from typing import Final
 
 import anyio
 from anyio import from_thread
@@ -30,6 +31,8 @@ from tasks_lib.job.workers.commits import Commits
 from tasks_lib.job.workers.frames import Act
 from tasks_lib.job.workers.rota import Rota
 from tasks_lib.ledger import Facts, LedgerError, facts_of, open_writer
+
+OWN: Final = -1  # the number of this process among those that have plans
 
 
 class OwnShare:
@@ -147,8 +150,8 @@ class OwnShare:
 
     async def _draw(self) -> Plan | None:
         while not self._stop.called:
-            plan = self._rota.next_harmless()
-            if self._rota.runs_low:
+            plan = self._rota.next_harmless(OWN)
+            if self._rota.runs_low or self._rota.owes:
                 self._look()
             if plan is not None:
                 self._rows += 1
@@ -173,6 +176,7 @@ class OwnShare:
     def ended(self, plan: Plan) -> None:
         """See `RowWatch`."""
         self._watch.ended(plan)
+        self._rota.over(plan, OWN)
         self._rows -= 1
         if not self._rows:
             self._look()
