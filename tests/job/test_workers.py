@@ -178,7 +178,7 @@ async def test_a_worker_that_is_killed_is_started_again(
     assert set(rows_in(setup.job.ledger).values()) == {1}
     assert server.stats()["billed"] <= 500 + 16
     # the server goes on with what the dead one has asked, which nobody here can see
-    assert server.stats()["inflight_max"] <= 16 + 8
+    assert server.stats()["inflight_max"] <= 16 + 16
     assert any("was killed by signal 9" in warning for warning in summary.warnings)
     assert any("limits hold for this process alone" in one for one in summary.warnings) is not is_shared
     assert left_in(tmp_path) == []
