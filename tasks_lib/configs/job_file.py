@@ -99,8 +99,8 @@ class SourceFile(Keys):
 
     path: Text | None = Field(
         default=None,
-        description="The file, relative to this one: .csv, .parquet or .jsonl, compressed (.gz, .zst) or not; "
-        "a folder, a glob such as inbox/*.csv or data/**/*.parquet; an address: s3://, gs://, https://",
+        description="The file, relative to this one: .csv, .parquet or .jsonl, compressed (.gz, .zst) or "
+        "not; a folder, a glob such as inbox/*.csv or data/**/*.parquet; an address: s3://, gs://, https://",
     )
     query: Text | None = Field(default=None, description="In place of a file: SQL that DuckDB answers")
     format: Literal["csv", "parquet", "jsonl"] | None = Field(
