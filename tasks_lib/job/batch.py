@@ -278,6 +278,11 @@ class Batch:
             self.tally.warnings.extend((*untold(self._setup), *doubts(self._setup)))
             has_workers = self._setup.job.workers > 1 or self._recruiter is not None
             if has_workers and transport is None:
+                if self._telemetry is not None:
+                    self.tally.warnings.append(
+                        "traces and metrics are of the batch as a whole: of single rows they are told by a "
+                        "batch of one process"
+                    )
                 fleet = Fleet(
                     self._setup,
                     ledger=self._ledger,
