@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test check aimock schemas crash scheduled spread verdict bench lock clean
+.PHONY: install demo test check aimock schemas crash scheduled slow spread team verdict bench lock clean
 
 install: $(INSTALLED)  ## a .venv with the command rowmill in it
 
@@ -52,6 +52,9 @@ scheduled: install  ## a schedule, machines that die, money that is spent; a Pre
 spread: install requirements/ray.txt  ## workers on Ray, killed; some minutes, and Ray is large
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/ray.txt
 	$(BIN)/python -m pytest -m spread
+
+slow: install  ## what takes half a minute each, for what other tests show in a second
+	$(BIN)/python -m pytest -m slow
 
 verdict: install  ## what an outside judge says of how we keep limits; three minutes
 	$(BIN)/python -m pytest -m verdict

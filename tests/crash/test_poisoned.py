@@ -86,6 +86,7 @@ def test_a_row_that_kills_is_set_aside_after_four_deaths(folder: Path) -> None:
     assert not list(folder.glob("*under-way*"))
 
 
+@pytest.mark.slow
 def test_a_poisoned_row_is_not_asked_again_unless_it_is_wanted(folder: Path) -> None:
     """Later runs end alive without a call for it; with --retry-poisoned it is asked, and may be answered."""
     deadly = FIRST_ID + 3
@@ -100,6 +101,7 @@ def test_a_poisoned_row_is_not_asked_again_unless_it_is_wanted(folder: Path) -> 
     assert counts(lived(folder, "kill")) == (ROWS, 0, 0, ROWS, 0)
 
 
+@pytest.mark.slow
 def test_two_rows_that_kill_together(folder: Path) -> None:
     """Two that are under way together cost two deaths together, and two alone each."""
     life = lived(folder, "kill", FIRST_ID + 1, FIRST_ID + 2)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
@@ -18,6 +19,8 @@ from tests.flows.processes import free_port, soon
 pytestmark = [pytest.mark.prefect, pytest.mark.timeout(300)]  # servers start slowly on a busy machine
 
 ROWS = 300
+
+has_ray = pytest.mark.skipif(find_spec("prefect_ray") is None, reason="`make spread` installs Ray")
 
 
 def dask_workers(of: Path) -> list[int]:
@@ -71,7 +74,14 @@ def test_a_worker_killed_on_dask_costs_no_row(tmp_path, llm, prefect):
     assert "secret" not in known
 
 
-@pytest.mark.parametrize(("runner", "address"), [("dask", "tcp://{}"), ("ray", "ray://{}"), ("ray", "{}")])
+@pytest.mark.parametrize(
+    ("runner", "address"),
+    [
+        ("dask", "tcp://{}"),
+        pytest.param("ray", "ray://{}", marks=has_ray),
+        pytest.param("ray", "{}", marks=has_ray),
+    ],
+)
 def test_an_address_where_nobody_answers_is_told(runner, address):
     """At once, before anything is begun, whatever the engine would try for how long."""
     there = address.format(f"127.0.0.1:{free_port()}")

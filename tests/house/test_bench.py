@@ -79,18 +79,21 @@ def test_a_sum_of_money_is_kept(server: Server) -> None:
     assert "$0.05 at 50 in flight" in told
 
 
+@pytest.mark.slow
 def test_two_processes_stand_beside_one(server: Server) -> None:
     """A line for one process on a core, for one, and for two, each of which answered every row."""
     lines = list(workers(server, rows=200, at_once=16, repeats=1))
     assert [line.split(" | ")[0] for line in lines[3:]] == ["| one, on one core", "| one", "| --workers 2"]
 
 
+@pytest.mark.slow
 def test_each_way_into_the_ledger_brings_every_row_there_once() -> None:
     """Frames, inserts over Quack and merged parts: the measured case itself counts the rows."""
     lines = list(merge(rows=100, groups=(50,)))
     assert [line.split(" | ")[0] for line in lines[3:]] == ["| frames", "| quack", "| parts"]
 
 
+@pytest.mark.slow
 def test_what_grows_is_told_of_each_size() -> None:
     """A row's way, a ledger and keys, the last two at each size and by the slope of these."""
     lines = list(scale(rows=100, sizes=(500, 1_000)))
