@@ -13,18 +13,19 @@ from tests.cli.conftest import KEY, Project
 from tests.cli.test_live import looked
 from tests.cli.test_worker import begun_by_hand, ended, hired
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(240)]  # three programs on a busy machine
+# three programs on a busy machine
+pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(240)]
 
 ROWS = 4_000
 
 
 def begun(
-    project: Project, *, lat: float = 50
+    project: Project, *, lat: float = 50, number: int = 2
 ) -> "tuple[subprocess.Popen[str], list[subprocess.Popen[str]]]":
-    """A run that would take half a minute, and its two workers, once some rows were answered."""
+    """A run that would take half a minute, and its workers, once some rows were answered."""
     project.rows(ROWS)
     project.provider(lat=lat)
-    driver, tickets = begun_by_hand(project, workers=2)
+    driver, tickets = begun_by_hand(project, workers=number)
     workers = [hired(project, ticket) for ticket in sorted(tickets.glob("*.ticket"))]
     deadline = time.monotonic() + 90
     while project.server.stats()["ok"] < 60 and time.monotonic() < deadline:
@@ -87,7 +88,7 @@ def test_twice_ctrl_c_drops_the_calls_of_workers_elsewhere(project: Project) -> 
 
 def test_twice_ctrl_c_at_a_worker_drops_its_calls(project: Project) -> None:
     """Calls that would last for minutes are dropped at once, and the batch hears of it."""
-    driver, (one, other) = begun(project)
+    driver, (one,) = begun(project, number=1)  # else the other might have all the calls that hang
     project.server.config(e_hang=1, hang_s=240)
     try:
         time.sleep(1)  # all that are under way hang now
@@ -102,10 +103,10 @@ def test_twice_ctrl_c_at_a_worker_drops_its_calls(project: Project) -> None:
         for _ in range(2):
             driver.send_signal(signal.SIGINT)
             time.sleep(0.5)
-        (code, out, err), (worked, *_) = ended(driver, other)
+        ((code, out, err),) = ended(driver)
     finally:
         project.server.config(clear=1)
-    assert (code, worked) == (130, 0), err
+    assert code == 130, err
     told = json.loads(out)
     assert any("worker" in warning and "was " in warning for warning in told["warnings"])
     assert told["completed"] == len(answered(project))

@@ -60,7 +60,8 @@ def test_a_worker_killed_on_dask_costs_no_row(tmp_path, llm, prefect):
     with duckdb.connect(str(job.ledger), read_only=True) as ledger:
         (counted,) = ledger.execute("select count(*), count(distinct row_key) from task_runs").fetchall()
     assert counted == (ROWS, ROWS)
-    assert llm.stats()["recv"] <= ROWS + 8, "more calls were made again than could be in flight"
+    # and what waited for its commit, or for leave
+    assert llm.stats()["recv"] <= ROWS + 8 + 8, "more calls were made again than could be in flight"
 
     (run,) = prefect.api.flow_runs_with(str(job.path))
     assert run["parameters"]["runner"] == "dask"
