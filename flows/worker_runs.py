@@ -5,12 +5,10 @@ is the batch's affair. Prefect sees a number: the ticket is sealed.
 """
 
 import asyncio
-import platform
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any, Final
 
 import anyio
@@ -26,6 +24,7 @@ from flows.engines import Ended, Engine, Submitted
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.workers.calling import NotLetIn
+from tasks_lib.job.workers.handshake import made_here
 from tasks_lib.job.workers.recruiting import NoWorker, Ticket
 from tasks_lib.job.workers.worker import work_for
 
@@ -35,22 +34,6 @@ _TO_CLOSE: Final = 30.0  # seconds in which an engine lets go
 _TO_ANSWER: Final = 120.0  # seconds in which an engine is there, and has taken a task
 _TRIES: Final = 3  # of one ticket, whose worker's process may die before it calls in
 _TO_TELL: Final = 5.0  # seconds for a word to Prefect
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What a process runs; a batch and its workers exchange values that only the same versions understand."""
-
-    rowmill: str
-    python: str  # major and minor
-
-    def __str__(self) -> str:
-        return f"rowmill {self.rowmill} on Python {self.python}"
-
-
-def made_here() -> Made:
-    """What this process runs."""
-    return Made(rowmill=version("rowmill"), python=".".join(platform.python_version_tuple()[:2]))
 
 
 class Sealed:
@@ -68,7 +51,7 @@ class Sealed:
         return f"<ticket of worker {self._ticket.number + 1}>"
 
 
-def _work(number: int, sealed: Sealed, made: Made, tried: int = 0) -> State[None]:
+def _work(number: int, sealed: Sealed, made: str, tried: int = 0) -> State[None]:
     """Work for a batch until it is over.
 
     Who takes a ticket to whose worker something has happened may find it used: then it had called in, and the

@@ -457,8 +457,7 @@ class Holder:
         perhaps = int(self._owes)
         for account, call in self._calls.values():
             perhaps += call.passed is not None
-            worked = 0.0
-            self._lessor.end(call, account, _LOST, worked=worked)
+            self._lessor.end(call, account, _LOST, worked=0.0)
         self._calls.clear()
         self._settle_all(perhaps)
         self._lessor.dismiss(self)

@@ -73,15 +73,21 @@ def test_the_shell_commands_do_what_they_say(server: Server, checkout: Path) -> 
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
-def test_commands_for_servers_and_clusters_are_understood() -> None:
-    """Each of those that are run elsewhere is read by the command as it stands, flags and all."""
+def test_commands_for_servers_and_clusters_are_understood(checkout: Path) -> None:
+    """Each of those that are run elsewhere is read as it stands, and its job takes what its flags say."""
     elsewhere = [command for command in commands() if OTHERS.search(command)]
     assert len(elsewhere) == 4
     group = get_command(app)
     assert isinstance(group, TyperGroup)
     for command in elsewhere:
         _, name, *arguments = shlex.split(command)
-        assert group.commands[name].make_context(name, arguments).params
+        given = group.commands[name].make_context(name, arguments).params
+        if given.get("runner") is None:
+            continue
+        spread = {key: given[key] for key in ("workers", "runner_address", "tickets") if given[key]}
+        overrides = {**spread, "runner": given["runner"].value, "listen": given["listen_at"]}
+        job = load_job(checkout / given["job"], overrides={k: v for k, v in overrides.items() if v})
+        assert (job.workers, job.spread is not None) == (8, True)
 
 
 def test_the_python_example_enriches_the_sample(server: Server, checkout: Path) -> None:

@@ -62,7 +62,7 @@ def made_of(field: bytes) -> str:
 
 
 def new_identity() -> tuple[str, ssl.SSLContext]:
-    """A certificate of one's own as PEM, and what to answer calls with; the key is in memory alone."""
+    """A certificate of one's own as PEM, and what to answer with; its key leaves memory only encrypted."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, _NAME)])
     now = datetime.now(UTC)

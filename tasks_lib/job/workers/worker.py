@@ -203,9 +203,9 @@ class Worker:
     async def _run(self) -> None:
         begin = self._begin
         async with anyio.create_task_group() as listening:
-            with self._work as work:
+            with self._work:
                 listening.start_soon(self._channel.keep_alive, begin.pulse, begin.pulse.patience)
-                listening.start_soon(self._listen, work)
+                listening.start_soon(self._listen)
                 listening.start_soon(self._outbox.post)
                 listening.start_soon(self._tell_stop)
                 listening.start_soon(self._tell_state)
@@ -220,21 +220,10 @@ class Worker:
                     self._do(self._act)
                     if not all(account.gate.is_shared for account in accounts.values()):
                         self._give_up("cannot keep limits together with others: " + "; ".join(self._warnings))
-                    try:
-                        await self._run_rows(accounts)
-                    except anyio.get_cancelled_exc_class():
-                        if not work.cancel_called:  # by whoever runs this worker
-                            await self._part_early()
-                        raise
+                    await self._run_rows(accounts)
             if self._orphaned is None:
                 await self._part()
             listening.cancel_scope.cancel()
-
-    async def _part_early(self) -> None:
-        """Leave what there is still to do to others; what was dropped has been handed in."""
-        self._gave_up = self._gave_up or "was interrupted"
-        if self._orphaned is None:
-            await self._part()
 
     async def _part(self) -> None:
         """Say that this is the end, and wait until it was heard: a channel may lose what is sent last."""
@@ -378,10 +367,10 @@ class Worker:
         if not isinstance(error, LedgerError):
             self._blamed = self._blamed or plan.task_run_id
 
-    async def _listen(self, work: anyio.CancelScope) -> None:
+    async def _listen(self) -> None:
         with suppress(*LOST):
             while True:
-                self._heed(await self._channel.receive(), work)
+                self._heed(await self._channel.receive())
         self._hung_up.set()
         if self._is_parting:
             return
@@ -391,9 +380,9 @@ class Worker:
             if silent is None
             else f"the batch's own process was not heard of for {silent:.0f} s"
         )
-        work.cancel()
+        self._work.cancel()
 
-    def _heed(self, frame: Frame, work: anyio.CancelScope) -> None:
+    def _heed(self, frame: Frame) -> None:
         match frame:
             case Answers(answers=answers):
                 for answer in answers:
@@ -409,7 +398,7 @@ class Worker:
             case Halt(why=why, reason=reason):
                 self._stop.call(why, reason)
             case Drop():
-                work.cancel()
+                self._work.cancel()
             case Act():
                 self._act = frame
                 self._do(frame)
