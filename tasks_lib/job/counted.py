@@ -1,13 +1,31 @@
 """What the books of a batch need to know of a run that is over."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
-from tasks_lib.domain.failure import FailureKind
+from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.policy import unfinished_run
 from tasks_lib.domain.run import Status, TaskRun
+from tasks_lib.ledger import Facts
 
 _NOTHING = Decimal(0)
+_OF_RUNS = (
+    "id",
+    "row_number",
+    "reporting_group",
+    "status",
+    "error_kind",
+    "error",
+    "cost_source",
+    "llm_retries",
+    "input_tokens",
+    "output_tokens",
+    "possible_cost",
+    "joined_to",
+)
+_OF_ATTEMPTS = ("task_run_id", "failure_kind", "cost", "estimated_cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +75,37 @@ class Counted:
             task_run.plan.stored is not None,
             _goes_on_at(task_run),
         )
+
+
+def counted_in(facts: Facts) -> tuple[Counted, ...]:
+    """The figures of runs that are facts by now; of none of them a hosted run goes on."""
+    by_run: dict[str, list[dict[str, Any]]] = {}
+    for attempt in facts.attempts.select(_OF_ATTEMPTS).to_pylist():
+        by_run.setdefault(attempt["task_run_id"], []).append(attempt)
+    return tuple(
+        _of_facts(run, by_run.get(run["id"], [])) for run in facts.task_runs.select(_OF_RUNS).to_pylist()
+    )
+
+
+def _of_facts(run: dict[str, Any], attempts: Sequence[dict[str, Any]]) -> Counted:
+    kind = None if run["error_kind"] is None else FailureKind(run["error_kind"])
+    is_stored = run["cost_source"] == "stored"
+    return Counted(
+        run["row_number"],
+        run["reporting_group"],
+        Status(run["status"]),
+        kind,
+        None if kind is None else Failure(kind=kind, message=run["error"] or "").reason,
+        sum(one["failure_kind"] != FailureKind.CIRCUIT_OPEN.value for one in attempts),
+        run["llm_retries"],
+        run["input_tokens"] or 0,
+        run["output_tokens"] or 0,
+        sum((one["cost"] for one in attempts if one["cost"] is not None), _NOTHING),
+        run["possible_cost"] or _NOTHING,
+        sum(one["cost"] is None and one["estimated_cost"] is None for one in attempts),
+        run["joined_to"] is not None and not is_stored,
+        is_stored,
+    )
 
 
 def _goes_on_at(task_run: TaskRun) -> str | None:

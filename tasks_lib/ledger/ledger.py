@@ -1,7 +1,7 @@
 """The ledger: one DuckDB file to which facts are added, and the questions it answers."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
@@ -21,13 +21,15 @@ from tasks_lib.ledger import batches, deaths, made_files, remote_runs, reports, 
 from tasks_lib.ledger.batches import BatchContext
 from tasks_lib.ledger.connections import Connections
 from tasks_lib.ledger.deaths import Death
-from tasks_lib.ledger.errors import is_out_of_memory, told
+from tasks_lib.ledger.errors import LedgerError, is_out_of_memory, told
 from tasks_lib.ledger.facts import (
     Facts,
     facts_of,
     longest_text,
     reporting_group_id,
+    together,
 )
+from tasks_lib.ledger.journal import WrittenJournal, journals_left
 from tasks_lib.ledger.migrations import check_readable, migrate, our_migrations
 from tasks_lib.ledger.notices import NoticeFact, insert_notices
 from tasks_lib.ledger.remote_runs import RemoteFact, RemoteGroup
@@ -68,10 +70,13 @@ def open_ledger(path: Path, *, read_only: bool = False) -> "Ledger":
                 with _writing:
                     _bring_up_to_date(connection, path)
                 connections.allow_memory(longest_text=_longest_stored(connection))
+        ledger = Ledger(path, connections)
+        if not read_only:
+            ledger.take_in_journals()
     except BaseException:
         connections.close()
         raise
-    return Ledger(path, connections)
+    return ledger
 
 
 def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -255,6 +260,56 @@ class Ledger:
                 commit()
         if self.listener is not None:
             self.listener(facts)
+
+    def take_in_journals(self) -> int:
+        """Commit the runs that dead batches have left in journals beside the ledger; gives their number.
+
+        Each is taken in once, however often this is cut short. The journals of a batch that this ledger does
+        not know are left where they are.
+
+        Raises:
+            LedgerError: they cannot be read or written, or a worker of a dead batch still writes.
+        """
+        taken = 0
+        for path in journals_left(self.path, but_of=_running):
+            journal = WrittenJournal(path)
+            try:
+                with journal.held() as is_ours:
+                    if not is_ours:
+                        raise LedgerError(
+                            f"{path} is still being written, by a worker whose batch is dead. It ends by itself "
+                            "in a minute at most: try again then, or end it."
+                        )
+                    taken += self._take_in(journal)
+            except FileNotFoundError:  # somebody else was quicker
+                continue
+            finally:
+                journal.close()
+        return taken
+
+    def _take_in(self, journal: WrittenJournal) -> int:
+        batch_id = journal.batch_id
+        taken = 0
+        if batch_id is not None:
+            try:
+                self._context(batch_id)
+            except LookupError:
+                return 0
+            for some in _by_size(journal.facts(*place) for place in journal.places()):
+                facts = self._not_here(some)
+                if facts:
+                    self.add_facts(together(facts), batch_id=batch_id)
+                taken += sum(one.task_runs.num_rows for one in facts)
+        journal.remove()
+        return taken
+
+    def _not_here(self, entries: Sequence[Facts]) -> Sequence[Facts]:
+        """Those that were not committed; each was so as a whole, or not at all."""
+        firsts = [one.task_runs.column("id")[0].as_py() for one in entries]
+        connection = self.cursor()
+        with told(self.path), relation(connection, "asked", pa.table({"id": pa.array(firsts, pa.string())})):
+            known = {row[0] for row in connection.execute(statement("queries", "runs_known")).fetchall()}
+        return [one for one, first in zip(entries, firsts, strict=True) if first not in known]
 
     def revision_ids(self, batch_id: str) -> Mapping[str, str]:
         """The ids of the batch's revisions by fingerprint, for who makes facts elsewhere.
@@ -594,3 +649,17 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         with suppress(duckdb.Error):  # after a fatal error there is nothing left to roll back
             connection.execute("rollback")
         raise
+
+
+def _by_size(entries: Iterable[Facts]) -> Iterator[list[Facts]]:
+    """The entries in their order, as many together as are one commit."""
+    some: list[Facts] = []
+    size = 0
+    for one in entries:
+        some.append(one)
+        size += one.nbytes
+        if size > _LARGE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some

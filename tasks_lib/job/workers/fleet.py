@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 
 import anyio
@@ -32,6 +33,7 @@ from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import Part, limits_for, open_gates
 from tasks_lib.job.books import Books
 from tasks_lib.job.causes import is_all
+from tasks_lib.job.counted import counted_in
 from tasks_lib.job.kept_files import folder_of_files
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.steering import account_now
@@ -60,12 +62,15 @@ from tasks_lib.job.workers.frames import (
     State,
     Want,
     Words,
+    Written,
 )
 from tasks_lib.job.workers.luggage import packed, variables_for
+from tasks_lib.job.workers.merging import Merging, merging
 from tasks_lib.job.workers.own_share import OWN, OwnShare
 from tasks_lib.job.workers.recruiting import Listen, NoWorker, Recruiter
 from tasks_lib.job.workers.rota import Rota
 from tasks_lib.ledger import Death, Ledger, LedgerError
+from tasks_lib.ledger.journal import Entry, entries_after
 from tasks_lib.ledger.under_way import UnderWay, companies_at_deaths, find_deaths_of
 from tasks_lib.live import AccountNow, ModelNow
 from tasks_lib.outputs import FilesError, FileStore
@@ -90,6 +95,7 @@ class _Worker:
     process: Process | None  # None: elsewhere
     outbox: Outbox[Answer]
     holder: Holder
+    last: Entry | None = None  # of its journal, that it told of
     wants: int = 0  # plans
     given: dict[str, Plan] = field(default_factory=dict)  # by task run; what was handed in is not among them
     begun: dict[str, Plan] = field(default_factory=dict)  # those under way; of one without a part only
@@ -127,7 +133,7 @@ class Fleet:
         self._setup = setup
         self._ledger = ledger
         self._batch_id = batch_id
-        self._commits = Commits(ledger, batch_id=batch_id, books=books, under_way=lambda: self._begun)
+        self._books = books
         self._stop = stop
         self._money = money
         self._suspects = suspects
@@ -155,6 +161,8 @@ class Fleet:
         self._without: str | None = None  # why no worker takes the place of one that is gone
         self._luggage = packed(setup)
         self._variables = variables_for(setup)
+        self._commits = Commits(ledger, batch_id=batch_id, books=books, under_way=lambda: self._begun)
+        self._merging: Merging | None = None  # of what workers of this machine write down
         self._lessor: Lessor
         self._door: Door
         self._tasks: TaskGroup
@@ -182,8 +190,11 @@ class Fleet:
             self._lessor = Lessor(self._gates, self._money, clock=monotonic)
             hired = self._setup.job.workers
             if self._recruiter is None:
+                self._merging = await stack.enter_async_context(
+                    merging(self._ledger, batch_id=self._batch_id, books=self._books)
+                )
                 hired -= 1
-                self._own = self._own_share(gates)
+                self._own = self._own_share(gates, self._merging)
             try:
                 async with anyio.create_task_group() as self._tasks:
                     self._tasks.start_soon(self._lessor.run)
@@ -214,7 +225,7 @@ class Fleet:
             return None
         return Part(number=number, of=self._setup.job.workers)
 
-    def _own_share(self, gates: Mapping[str, Gate]) -> OwnShare:
+    def _own_share(self, gates: Mapping[str, Gate], merging: Merging) -> OwnShare:
         """What this process does itself, at gates that hold its part, or at leases like its workers'."""
         part = self._part(self._setup.job.workers - 1)
         own: Mapping[str, Admission] = gates
@@ -236,7 +247,7 @@ class Fleet:
             gates=own,
             revision_ids=self._ledger.revision_ids(self._batch_id),
             rota=self._rota,
-            commits=self._commits,
+            merging=merging,
             stop=self._stop,
             money=self._money,
             watch=UnderWayWatch(self._under_way, self._suspects),
@@ -343,6 +354,7 @@ class Fleet:
                 batch_id=self._batch_id,
                 number=worker.number,
                 part=worker.part,
+                has_journal=worker.process is not None,
                 revision_ids=self._ledger.revision_ids(self._batch_id),
                 pulse=self._pulse,
             ),
@@ -373,6 +385,8 @@ class Fleet:
             worker.holder.heed(Settle(number, None))
         worker.holder.gone()
         await worker.channel.aclose()
+        if worker.process is not None:
+            await self._take_rest(worker)
         if worker.ended is not None:
             self.outages.extend(worker.ended.outages)
             self._warn(*worker.ended.warnings)
@@ -486,9 +500,7 @@ class Fleet:
 
     @property
     def _begun(self) -> int:
-        """Rows that are under way in all processes, or about as many."""
-        if self._own is not None:
-            return self._own.rows * self._setup.job.workers
+        """Rows that are under way with workers elsewhere."""
         return sum(len(worker.begun) for worker in self._workers)
 
     def _look(self) -> None:
@@ -600,6 +612,9 @@ class Fleet:
                 self._take(worker, frame)
                 arrived = self._commits.arrive(frame.counted, frame.facts)
                 tasks.start_soon(self._commit, worker, frame, arrived)
+            case Written():
+                self._take(worker, frame)
+                self._merge(worker, frame)
             case Keep(task_run_id=run):
                 worker.given[run]  # else it would choose where a file lies
                 tasks.start_soon(self._keep, worker, frame)
@@ -636,7 +651,7 @@ class Fleet:
                     worker.sums.discard(word.number)
                 worker.holder.heed(word)  # type: ignore[arg-type]  # what is left are words on calls and money
 
-    def _take(self, worker: _Worker, done: Done) -> None:
+    def _take(self, worker: _Worker, done: Done | Written) -> None:
         """Runs were handed in: they are this process's now."""
         if not worker.given.keys() >= set(done.runs):
             raise KeyError("runs")
@@ -649,12 +664,44 @@ class Fleet:
                 self._in_a_row, self._forgiven = max(0, self._in_a_row - _ALONE), self._forgiven + 1
         self._changed.set()
 
+    def _merge(self, worker: _Worker, written: Written) -> None:
+        assert self._merging is not None  # noqa: S101 - only workers of this machine have a journal
+        worker.last = written.entry
+        self._merging.take(written.counted, worker=worker.number, entry=written.entry)
+        self._not_begun(worker, written.runs)
+
+    def _not_begun(self, worker: _Worker, runs: Sequence[str]) -> None:
+        """Rows are under way no more; of most workers only these themselves know which ones are."""
+        for plan in filter(None, (worker.begun.pop(run, None) for run in runs)):
+            self._under_way.ended(plan)
+
+    async def _take_rest(self, worker: _Worker) -> None:
+        """Take what a worker that is gone has written to its journal and did not live to tell.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        found = await to_thread.run_sync(
+            partial(
+                entries_after,
+                self._ledger.path,
+                batch_id=self._batch_id,
+                worker=worker.number,
+                last=worker.last,
+            )
+        )
+        for entry, facts in found:
+            counted = counted_in(facts)
+            runs = tuple(str(run) for run in facts.task_runs.column("id").to_pylist())
+            written = Written(entry=entry, runs=runs, counted=counted)
+            self._take(worker, written)
+            self._merge(worker, written)
+
     async def _commit(self, worker: _Worker, done: Done, arrived: Arrived) -> None:
         with anyio.CancelScope(shield=True):  # it is paid for
             await self._commits.see_to(arrived)
             if arrived.error is None:
-                for plan in filter(None, (worker.begun.pop(run, None) for run in done.runs)):
-                    self._under_way.ended(plan)
+                self._not_begun(worker, done.runs)
             await _tell(worker, Committed(number=done.number, error=arrived.error))
         if arrived.error is not None:
             raise LedgerError(arrived.error)

@@ -16,6 +16,7 @@ from tasks_lib.job.counted import Counted
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.workers.recruiting import Pulse
 from tasks_lib.ledger import Facts
+from tasks_lib.ledger.journal import Entry
 from tasks_lib.live import AccountNow, ModelNow
 
 
@@ -28,6 +29,7 @@ class Begin:
     batch_id: str
     number: int  # of the worker, from 0; one that takes the place of a dead one has a number of its own
     part: Part | None  # of the limits, of a process on this machine; None: each call asks for leave
+    has_journal: bool  # whether it is on this machine, and writes its runs down beside the ledger itself
     revision_ids: Mapping[str, str]
     pulse: Pulse
 
@@ -125,7 +127,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """From a worker: runs that are over, to be counted and committed together."""
+    """From a worker elsewhere: runs that are over, to be counted and committed together."""
 
     number: int
     runs: tuple[str, ...]  # their ids
@@ -134,6 +136,18 @@ class Done:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _done, (self.number, self.runs, packed(Counted, self.counted), self.facts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """From a worker of this machine: runs that are over, and where its journal has them."""
+
+    entry: Entry
+    runs: tuple[str, ...]  # their ids
+    counted: tuple[Counted, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _written, (self.entry, self.runs, packed(Counted, self.counted))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +203,7 @@ Frame = (
     | Want
     | Words
     | Done
+    | Written
     | Keep
     | Broke
     | Gone
@@ -199,6 +214,10 @@ Frame = (
 
 def _plans(plans: Packed[Plan]) -> Plans:
     return Plans(plans=plans.unpacked())
+
+
+def _written(entry: Entry, runs: tuple[str, ...], counted: Packed[Counted]) -> Written:
+    return Written(entry=entry, runs=runs, counted=counted.unpacked())
 
 
 def _done(number: int, runs: tuple[str, ...], counted: Packed[Counted], facts: Facts) -> Done:

@@ -7,6 +7,7 @@ No row that is suspected of having killed a process is run here: who is killed b
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, closing
 from time import monotonic
 from typing import Final
 
@@ -27,10 +28,11 @@ from tasks_lib.job.kept_files import keep_of
 from tasks_lib.job.row_inputs import preparing
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.steering import CrewHere
-from tasks_lib.job.workers.commits import Commits
 from tasks_lib.job.workers.frames import Act
+from tasks_lib.job.workers.merging import Merging
 from tasks_lib.job.workers.rota import Rota
-from tasks_lib.ledger import Facts, LedgerError, facts_of, open_writer
+from tasks_lib.ledger import facts_of, open_writer
+from tasks_lib.ledger.journal import Journal
 
 OWN: Final = -1  # the number of this process among those that have plans
 
@@ -47,7 +49,7 @@ class OwnShare:
         gates: Mapping[str, Admission],
         revision_ids: Mapping[str, str],
         rota: Rota,
-        commits: Commits,
+        merging: Merging,
         stop: Stop,
         money: Money,
         watch: RowWatch,
@@ -62,7 +64,7 @@ class OwnShare:
             gates: of all accounts.
             revision_ids: of the batch, by fingerprint.
             rota: where plans come from.
-            commits: where runs go.
+            merging: is told what this process writes to its journal.
             stop: the batch's own.
             money: the batch's own.
             watch: what keeps the rows under way.
@@ -74,7 +76,8 @@ class OwnShare:
         self._gates = gates
         self._revision_ids = revision_ids
         self._rota = rota
-        self._commits = commits
+        self._merging = merging
+        self._journal = Journal(setup.job.ledger, batch_id=batch_id, worker=None)
         self._stop = stop
         self._money = money
         self._watch = watch
@@ -98,7 +101,9 @@ class OwnShare:
         Raises:
             LedgerError: a commit failed.
         """
-        async with open_accounts(self._setup, gates=self._gates) as accounts:
+        async with AsyncExitStack() as stack:
+            stack.enter_context(closing(self._journal))
+            accounts = await stack.enter_async_context(open_accounts(self._setup, gates=self._gates))
             at_once = rows_at_once(self._setup, accounts)
             async with (
                 open_writer(
@@ -186,20 +191,15 @@ class OwnShare:
     def add(
         self, task_runs: Sequence[TaskRun], *, batch_id: str, on_commit: Callable[[int], None] | None = None
     ) -> None:
-        """Have runs counted and committed among those of the workers; called in a thread.
+        """Write runs down, to be counted and taken in among those of the workers; called in a thread.
 
         Raises:
             LedgerError: they could not be written.
         """
         del batch_id  # there is one
         facts = facts_of(task_runs, revision_ids=self._revision_ids)
-        error = from_thread.run(self._hand_in, tuple(map(Counted.of, task_runs)), facts)
-        if error is not None:
-            raise LedgerError(error)
+        counted = tuple(map(Counted.of, task_runs))
+        entry = self._journal.append(facts)
+        from_thread.run_sync(lambda: self._merging.take(counted, worker=None, entry=entry))
         if on_commit is not None:
             on_commit(len(task_runs))
-
-    async def _hand_in(self, counted: Sequence[Counted], facts: Facts) -> str | None:
-        arrived = self._commits.arrive(counted, facts)
-        await self._commits.see_to(arrived)
-        return arrived.error

@@ -65,11 +65,13 @@ from tasks_lib.job.workers.frames import (
     State,
     Want,
     Words,
+    Written,
 )
 from tasks_lib.job.workers.luggage import unpacked
 from tasks_lib.job.workers.recruiting import Pulse, Ticket
 from tasks_lib.job.workers.where import told_where
 from tasks_lib.ledger import Facts, LedgerError, facts_of, open_writer
+from tasks_lib.ledger.journal import Journal
 from tasks_lib.ledger.under_way import UnderWay
 
 _LOOKED_AT = 1.0  # seconds between two words on how things stand
@@ -153,6 +155,11 @@ class Worker:
         self._asked = False
         self._waiting: dict[int, _Reply] = {}  # by the number of what was sent
         self._numbered = 0
+        self._journal = (
+            Journal(self._setup.job.ledger, batch_id=begin.batch_id, worker=begin.number)
+            if begin.has_journal
+            else None
+        )
         self._handed_in: set[str] = set()  # runs, until their rows have left
         self._rows = 0
         self._accounts: Mapping[str, Account] = {}
@@ -267,6 +274,8 @@ class Worker:
                 await engine.run(self._draw, at_once=at_once, in_outages=rows_at_once_anywhere(accounts))
         finally:
             close()
+            if self._journal is not None:
+                self._journal.close()
 
     def _watched(self) -> tuple[RowWatch, Callable[[], None]]:
         """What is told of each row, and how that ends: rows of this machine's workers are in a file, too."""
@@ -279,19 +288,40 @@ class Worker:
     def add(
         self, task_runs: Sequence[TaskRun], *, batch_id: str, on_commit: Callable[[int], None] | None = None
     ) -> None:
-        """Have the runs counted and committed by the batch's own process; called in a thread.
+        """Write the runs down, or have the batch's own process commit them; called in a thread.
 
         Raises:
-            LedgerError: they could not be written there.
+            LedgerError: they could not be written.
         """
         del batch_id  # there is one
         facts = facts_of(task_runs, revision_ids=self._begin.revision_ids)
         runs = tuple(run.plan.task_run_id for run in task_runs)
-        error = from_thread.run(self._commit, runs, tuple(map(Counted.of, task_runs)), facts)
-        if error is not None:
-            raise LedgerError(error)
+        counted = tuple(map(Counted.of, task_runs))
+        if self._journal is not None:
+            try:
+                entry = self._journal.append(facts)
+            except LedgerError as error:
+                from_thread.run(self._tell_full, str(error))
+                raise
+            from_thread.run(self._tell_written, Written(entry=entry, runs=runs, counted=counted))
+        else:
+            refused = from_thread.run(self._commit, runs, counted, facts)
+            if refused is not None:
+                raise LedgerError(refused)
         if on_commit is not None:
             on_commit(len(task_runs))
+
+    async def _tell_written(self, written: Written) -> None:
+        self._handed_in.update(written.runs)
+        self._rows += len(written.runs)
+        with suppress(*LOST):  # whoever opens the ledger next finds them
+            await self._outbox.flush()  # so that a row is known as under way before it is known as over
+            await self._channel.send(written)
+
+    async def _tell_full(self, reason: str) -> None:
+        """Nothing more can be written, so nothing more is to be paid for."""
+        with suppress(*LOST):
+            await self._channel.send(Halt(why=Why.LEDGER, reason=reason))
 
     async def _commit(self, runs: tuple[str, ...], counted: tuple[Counted, ...], facts: Facts) -> str | None:
         reply = await self._answered(
