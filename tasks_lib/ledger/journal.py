@@ -6,8 +6,8 @@ the ledger, thousands of runs at a time. An entry of a hundred runs takes a tent
 
 `<ledger>.journal-<batch>-<worker>-<number>` begins with the schemas of what follows, so that a later version
 can read it. Then come entries, each with its length and checksum: one that is torn was never told to anybody.
-The file is locked while its writer lives. An orderly end removes it; what a dead batch has left is taken in by
-whoever next opens the ledger for writing.
+The file is locked while its writer lives. An orderly end removes it; what a dead batch has left is taken in
+by whoever opens the ledger next.
 """
 
 import os
@@ -92,7 +92,7 @@ class Journal:
         return entry
 
     def close(self) -> None:
-        """Write no more; the files stay."""
+        """Let the file go; it stays, and what is appended next goes into another one."""
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -55,11 +55,16 @@ group that both add, a task that both bring up to date, or a view that both make
 def open_ledger(path: Path, *, read_only: bool = False) -> "Ledger":
     """The ledger in a file, to be used in a `with`; one that is not there is made, unless it is only read.
 
+    It has what dead batches have left in journals beside it, too.
+
     Raises:
         LedgerInUse: another process has it; while one writes, no other can even read the file.
         LedgerTooNew: a later version of the program made it.
         LedgerError: it cannot be opened or made.
     """
+    if read_only and path.exists() and journals_left(path, but_of=_running):
+        with suppress(LedgerError):  # a batch is running, or nothing can be written here: read what there is
+            open_ledger(path).close()
     connections = Connections(path, read_only=read_only)
     try:
         with told(path):
@@ -277,8 +282,8 @@ class Ledger:
                 with journal.held() as is_ours:
                     if not is_ours:
                         raise LedgerError(
-                            f"{path} is still being written, by a worker whose batch is dead. It ends by itself "
-                            "in a minute at most: try again then, or end it."
+                            f"{path} is still being written, by a worker whose batch is dead. "
+                            "It ends by itself in a minute at most: try again then, or end it."
                         )
                     taken += self._take_in(journal)
             except FileNotFoundError:  # somebody else was quicker

@@ -24,6 +24,7 @@ from tasks_lib.engine.stop import Stop, Why
 from tasks_lib.job.accounts import Part, limits_for
 from tasks_lib.job.batch import Batch, run_batch
 from tasks_lib.job.checks import planner_of
+from tasks_lib.job.reading import open_to_read
 from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.stretches import Options, Stretches
 from tasks_lib.job.tally import Outcome, Summary, Tally
@@ -328,6 +329,29 @@ def test_workers_end_with_whoever_started_them(tmp_path: Path, server: Server) -
     assert set(rows_in(setup.job.ledger).values()) == {1}
     assert server.stats()["billed"] <= 600 + 16
     assert before < 600
+
+
+@pytest.mark.crash
+def test_what_workers_had_written_is_known_after_the_batch_was_killed(tmp_path: Path, server: Server) -> None:
+    """Whoever reads the ledger next has every row that was not in flight, and nobody asks for it again."""
+    setup = setup_for(tmp_path, server, rows=1_000, lat=0)
+    command = [sys.executable, "-m", "tasks_lib.cli", "run", str(setup.path), "-q", "--workers", "3"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while server.stats()["billed"] < 300:
+            time.sleep(0.005)
+        process.kill()
+        assert process.stderr is not None
+        process.stderr.read()  # which ends when the last of them has ended
+    billed = server.stats()["billed"]
+    assert list(tmp_path.glob("*journal-*")), "the one writer is not that quick"
+    with open_to_read(setup.job.ledger) as ledger:
+        (told,) = ledger.sql("select count(*) as answered from task_runs where not is_error").to_pylist()
+    assert billed - 16 <= told["answered"] <= billed
+    assert list(tmp_path.glob("*journal-*")) == []
+    again = anyio.run(run_batch, setup)
+    assert again.completed + again.skipped == 1_000
+    assert set(rows_in(setup.job.ledger).values()) == {1}
+    assert server.stats()["billed"] <= 1_000 + 16
 
 
 def test_a_full_disk_ends_all_workers_without_a_word(tmp_path: Path, server: Server) -> None:
