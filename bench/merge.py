@@ -1,4 +1,4 @@
-"""How results reach the one ledger: frames of Arrow over a socket, inserts over Quack, Parquet parts.
+"""How results reach the one ledger: Arrow over a socket, journals, inserts over Quack, Parquet parts.
 
 `python -m bench merge`; `python -m bench.merge --way frames --rows 20000 --group 100` measures one case.
 
@@ -7,6 +7,7 @@ them durable; what is counted begins there: its own CPU, that of the process tha
 until the worker knows that a group cannot be lost. Making the facts is the same for all, and is left out.
 
 - frames: the worker sends facts, the other end commits each group and says so.
+- journal: the worker appends facts to its journal, synced; the other takes in 2,000 rows at a time.
 - quack: the worker inserts them itself, in a transaction of its own, into the ledger that the other serves.
 - parts: the worker writes Parquet files, synced and renamed whole; the other merges them in large pieces.
 """
@@ -30,12 +31,14 @@ import pyarrow.parquet as pq
 from bench.children import ROOT, command, json_of
 from tasks_lib.ledger import Facts, Ledger, facts_of, open_ledger, together
 from tasks_lib.ledger.extensions import load_extensions
+from tasks_lib.ledger.journal import Entry, Journal, WrittenJournal, journal_path
 from tasks_lib.ledger.statements import literal, statement
 from tests.ledger.builders import answered, begin, plan, run, task
 
 _REVIEW = "The phone arrived quickly and the battery lasts two days. " * 6
 _GROUPS = (100, 1_000, 10_000)
 _MERGED_AT_ONCE = 10_000  # rows of parts that are merged in one commit
+_TAKEN_IN_AT_ONCE = 2_000  # rows of a journal, as a batch does
 _EXTENSIONS = ("httpfs", "quack")
 _NO_FETCHING: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -108,6 +111,22 @@ def _take_nothing(worker: Connection, ledger: Ledger, batch: str) -> dict[str, A
     del ledger, batch  # the worker does it all
     told: dict[str, Any] = worker.recv()
     return told
+
+
+def _take_journal(worker: Connection, ledger: Ledger, batch: str) -> dict[str, Any]:
+    waiting: list[Facts] = []
+    rows = 0
+    journal = WrittenJournal(journal_path(ledger.path, batch, 0, 1))
+    while isinstance(entry := worker.recv(), Entry):
+        waiting.append(journal.facts(entry.at, entry.end))
+        rows += waiting[-1].task_runs.num_rows
+        if rows >= _TAKEN_IN_AT_ONCE:
+            ledger.add_facts(together(waiting), batch_id=batch)
+            waiting, rows = [], 0
+    if waiting:
+        ledger.add_facts(together(waiting), batch_id=batch)
+    journal.remove()
+    return dict(entry)
 
 
 def _take_parts(worker: Connection, ledger: Ledger, batch: str) -> dict[str, Any]:
@@ -209,6 +228,16 @@ def _by_frames(ledger_end: Connection, setting: dict[str, str]) -> Callable[[Fac
     return send
 
 
+def _by_journal(ledger_end: Connection, setting: dict[str, str]) -> Callable[[Facts], None]:
+    ledger = Path(setting["folder"]) / "ledger.duckdb"
+    journal = Journal(ledger, batch_id=setting["batch_id"], worker=0, large=1 << 40)  # all in one file
+
+    def send(facts: Facts) -> None:
+        ledger_end.send(journal.append(facts))
+
+    return send
+
+
 def _by_quack(ledger_end: Connection, setting: dict[str, str]) -> Callable[[Facts], None]:
     del ledger_end
     connection = duckdb.connect(config=_NO_FETCHING)
@@ -273,8 +302,13 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-_TAKERS: Final = {"frames": _take_frames, "quack": _take_nothing, "parts": _take_parts}
-_SENDERS: Final = {"frames": _by_frames, "quack": _by_quack, "parts": _by_parts}
+_TAKERS: Final = {
+    "frames": _take_frames,
+    "journal": _take_journal,
+    "quack": _take_nothing,
+    "parts": _take_parts,
+}
+_SENDERS: Final = {"frames": _by_frames, "journal": _by_journal, "quack": _by_quack, "parts": _by_parts}
 _WAYS = tuple(_TAKERS)
 
 

@@ -34,7 +34,6 @@ _MAGIC: Final = b"rowmilj1"
 _HEAD: Final = Struct("<8s16sI")  # magic, batch, bytes of the schemas that follow
 _ENTRY: Final = Struct("<QI")  # bytes of the body that follows, and its checksum
 _BODY: Final = Struct("<I")  # bytes of what the body tells of its messages, which follow that
-_LARGE: Final = 64 << 20  # bytes, after which another file is begun, so that this one can be removed
 _PATIENCE: Final = 15.0  # seconds for whoever still writes for a batch that is dead
 _LOOK: Final = 0.1  # seconds
 
@@ -51,11 +50,15 @@ class Entry:
 class Journal:
     """A worker's journal, for itself to write; used by one thread at a time."""
 
-    def __init__(self, ledger: Path, *, batch_id: str, worker: int | None) -> None:
-        """Nothing is written before the first runs come; no worker: the batch's own process."""
+    def __init__(self, ledger: Path, *, batch_id: str, worker: int | None, large: int = 64 << 20) -> None:
+        """Nothing is written before the first runs come; no worker: the batch's own process.
+
+        A file of more than so many bytes is followed by another one, so that it can be removed.
+        """
         self._ledger = ledger.resolve()  # whoever has a library here may change the folder
         self._batch_id = batch_id
         self._worker = worker
+        self._large = large
         self._file: BinaryIO | None = None
         self._number = 0
         self._at = 0
@@ -70,7 +73,7 @@ class Journal:
         data = b"".join((_ENTRY.pack(len(body), crc32(body)), body))
         path = journal_path(self._ledger, self._batch_id, self._worker, max(1, self._number))
         try:
-            if self._file is None or self._at > _LARGE:
+            if self._file is None or self._at > self._large:
                 self.close()
                 path = journal_path(self._ledger, self._batch_id, self._worker, self._number + 1)
                 self._file, self._at = _begun(path, self._batch_id)

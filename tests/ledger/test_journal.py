@@ -81,16 +81,15 @@ def test_what_was_appended_can_be_read_as_it_was(path: Path) -> None:
     there.close()
 
 
-def test_what_nobody_heard_of_is_found_from_there_on(path: Path) -> None:
-    """Of a worker alone, after what it told last, in its next file too; nothing, where it never wrote."""
+@pytest.mark.parametrize(("large", "files"), [(1, [1, 2, 3]), (1 << 20, [1, 1, 1])])
+def test_what_nobody_heard_of_is_found_from_there_on(path: Path, large: int, files: list[int]) -> None:
+    """Of a worker alone, after what it told last, in its next files too; nothing, where it never wrote."""
     batch = batch_id()
-    made = Journal(path, batch_id=batch, worker=1)
-    entries = [made.append(facts(group)) for group in ("ab", "c")]
-    made._at = journal._LARGE + 1
-    entries.append(made.append(facts("d")))
+    made = Journal(path, batch_id=batch, worker=1, large=large)
+    entries = [made.append(facts(group)) for group in ("ab", "c", "d")]
     made.close()
     written(path, batch, "x", worker=11)
-    assert [entry.file for entry in entries] == [1, 1, 2]
+    assert [entry.file for entry in entries] == files
     for told, left in ((None, ["ab", "c", "d"]), (entries[0], ["c", "d"]), (entries[2], [])):
         found = entries_after(path, batch_id=batch, worker=1, last=told)
         assert [keys(one) for _, one in found] == left
