@@ -1,6 +1,5 @@
 """Runs a job's batch with somebody looking on: progress, interrupts, and the summary at the end."""
 
-import gc
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from tasks_lib.domain.spread import Spread
 from tasks_lib.engine.stop import Stop
 from tasks_lib.job.abilities import untold
 from tasks_lib.job.batch import run_batch
+from tasks_lib.job.garbage import seldom_collected
 from tasks_lib.job.setup import Setup, load_setup
 from tasks_lib.job.stretches import Options
 from tasks_lib.job.tally import Outcome, Summary, Tally
@@ -77,16 +77,13 @@ def run_job(path: Path, *, overrides: Mapping[str, object], options: Options, ma
 
 def carried_out(begin: Begin, setup: Setup, tally: Tally, *, watched: bool, quiet: bool) -> Summary:
     """The summary of a batch that is shown while it runs, and that heeds interrupts."""
-    # What is loaded by now stays: to look through it again costs a tenth of a second, with all calls waiting.
-    gc.collect()
-    gc.freeze()
-    try:
-        with live_line() if watched else nullcontext(None if quiet else log_line) as show:
-            return anyio.run(
-                partial(_carry_out, begin, setup, tally, show=show, every=LOOKED_AT if watched else LOGGED)
-            )
-    finally:
-        gc.unfreeze()
+    with (
+        seldom_collected(),
+        live_line() if watched else nullcontext(None if quiet else log_line) as show,
+    ):
+        return anyio.run(
+            partial(_carry_out, begin, setup, tally, show=show, every=LOOKED_AT if watched else LOGGED)
+        )
 
 
 def _directly(setup: Setup, *, options: Options, say: Callable[[str], None]) -> Begin:

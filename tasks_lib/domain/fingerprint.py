@@ -22,7 +22,7 @@ def canonical_json(value: object) -> bytes:
 
 def content_hash(value: object) -> str:
     """32 hexadecimal digits (128 bits) that name a JSON value."""
-    return blake2b(canonical_json(value), digest_size=16).hexdigest()
+    return blake2b(orjson.dumps(value, option=_CANONICAL), digest_size=16).hexdigest()  # see `canonical_json`
 
 
 def identity_of(row_key: str, input_hash: str, fingerprint: str) -> str:

@@ -10,6 +10,7 @@ from tasks_lib.domain.template import Template
 LONGEST_LABEL = 64  # characters of a reporting group, reference or context id
 MOST_METADATA = 16  # entries
 LONGEST_METADATA = 512  # characters of a metadata value
+_NO_METADATA: Mapping[str, str] = {}  # of all rows that have none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Carried:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made of every row, and that takes twice as long
 class Labelled:
     """The labels of one row."""
 
@@ -42,6 +43,19 @@ class Labels:
     metadata: Mapping[str, Template] = field(default_factory=dict)
     user: Template | None = None
     carry: frozenset[str] = frozenset()  # user, metadata, reporting_group, reference, context_id
+    named: Mapping[str, Template] = field(init=False, repr=False, compare=False)
+    """All that are given but metadata, by name; found once and not for each row."""
+
+    def __post_init__(self) -> None:
+        """Find what is given."""
+        named = {
+            "reporting_group": self.reporting_group,
+            "reference": self.reference,
+            "context_id": self.context_id,
+            "user": self.user,
+        }
+        given = {name: template for name, template in named.items() if template is not None}
+        object.__setattr__(self, "named", given)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -58,35 +72,33 @@ class Labels:
     def of(self, row: Row) -> Labelled:
         """The labels of a row; an empty one is none."""
         values = row.values
-        group = self.reporting_group.render(values) if self.reporting_group else None
-        reference = self.reference.render(values) if self.reference else None
+        named = {name: template.render(values) for name, template in self.named.items()}
         if self.reference is None and len(row.key) <= LONGEST_LABEL:
-            reference = row.key
-        context_id = self.context_id.render(values) if self.context_id else None
-        user = self.user.render(values) if self.user else None
-        metadata = {name: template.render(values) for name, template in self.metadata.items()}
-        named = {"reporting_group": group, "reference": reference, "context_id": context_id, "user": user}
+            named["reference"] = row.key
+        metadata = _NO_METADATA
+        if self.metadata:
+            metadata = {name: template.render(values) for name, template in self.metadata.items()}
         return Labelled(
-            reporting_group=group or None,
-            reference=reference or None,
-            context_id=context_id or None,
+            reporting_group=named.get("reporting_group") or None,
+            reference=named.get("reference") or None,
+            context_id=named.get("context_id") or None,
             metadata=metadata,
             carried=self._carried(named, metadata) if self.carry else None,
             problem=_problem(named, metadata),
         )
 
-    def _carried(self, named: Mapping[str, str | None], metadata: Mapping[str, str]) -> Carried:
+    def _carried(self, named: Mapping[str, str], metadata: Mapping[str, str]) -> Carried:
         told = dict(metadata) if "metadata" in self.carry else {}
         for name in ("reporting_group", "reference", "context_id"):
-            label = named[name]
+            label = named.get(name)
             if name in self.carry and label:
                 told[name] = label
-        return Carried(user=(named["user"] or None) if "user" in self.carry else None, metadata=told)
+        return Carried(user=(named.get("user") or None) if "user" in self.carry else None, metadata=told)
 
 
-def _problem(named: Mapping[str, str | None], metadata: Mapping[str, str]) -> Failure | None:
+def _problem(named: Mapping[str, str], metadata: Mapping[str, str]) -> Failure | None:
     for name, text in named.items():
-        if text is not None and len(text) > LONGEST_LABEL:
+        if len(text) > LONGEST_LABEL:
             return _bad_row(f"{name} has {len(text)} characters, {LONGEST_LABEL} are allowed: {text[:40]}…")
     for name, text in metadata.items():
         if len(text) > LONGEST_METADATA:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Packed(Generic[T]):
-    """So many values of a frozen and slotted dataclass."""
+    """So many values of a slotted dataclass."""
 
     kind: type[T]
     count: int
@@ -35,7 +35,7 @@ class Packed(Generic[T]):
 
 
 def packed(kind: type[T], values: Sequence[T]) -> Packed[T]:
-    """The values of a frozen and slotted dataclass as columns; none of them may be of a subclass."""
+    """The values of a slotted dataclass as columns; none of them may be of a subclass."""
     shared: list[tuple[str, Any]] = []
     columns: list[tuple[str, list[Any]]] = []
     for one in fields(cast("Any", kind)):
@@ -48,6 +48,6 @@ def packed(kind: type[T], values: Sequence[T]) -> Packed[T]:
 
 
 def _setter(kind: type, name: str) -> Callable[[object, object], None]:
-    """Sets a slot of a frozen value that nobody has seen yet."""
+    """Sets a slot of a value, frozen or not, that nobody has seen yet."""
     setter: Callable[[object, object], None] = getattr(kind, name).__set__
     return setter

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from tasks_lib.domain.failure import ANY_FAILURE, Failure, FailureKind
 from tasks_lib.domain.files import Attachment, FileFact, FileRef
@@ -14,13 +15,17 @@ from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.task import ModelChoice, Revision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)  # not frozen: one is made of every row, and that takes three times as long
 class Message:
-    """One message of a prompt."""
+    """One message of a prompt. Nobody changes one that is made."""
 
     role: str  # system or user
     text: str
     files: tuple[Attachment, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Sent with every plan; by itself pickle would take three times as long.
+        return Message, (self.role, self.text, self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +37,9 @@ class Stored:
     model: str | None  # that gave it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: of every row one is made, and its fields are many
 class Plan:
-    """What will be asked for one row, of whom, and to whose account."""
+    """What will be asked for one row, of whom, and to whose account. Nobody changes one that is made."""
 
     task_run_id: str
     row_key: str

@@ -1,8 +1,9 @@
 """From a row to its plan."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from tasks_lib.domain.assignment import Assigned, Assigner, Assignment
 from tasks_lib.domain.beginning import beginning
@@ -16,6 +17,10 @@ from tasks_lib.domain.retries import Retries
 from tasks_lib.domain.row import Row
 from tasks_lib.domain.task import Revision, Task
 from tasks_lib.domain.template import Template
+
+_SYSTEM: Final = "system"
+_USER: Final = "user"
+_NOTHING: Mapping[str, JsonValue] = {}  # one for all plans: what they have in common is sent to a worker once
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made of every row, and that would double its cost
@@ -51,6 +56,9 @@ class Planner:
     overrides: RowOverrides = field(default_factory=RowOverrides)
     _assigner: Assigner = field(init=False, repr=False, compare=False)
     _overrider: Overrider = field(init=False, repr=False, compare=False)
+    _same_for_all: tuple[Assigned, ...] | None = field(init=False, repr=False, compare=False)
+    _systems: dict[str, Message] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """The system messages that are the same for every row of a revision, by their text."""
 
     def __post_init__(self) -> None:
         """Resolve the assignment once.
@@ -60,41 +68,46 @@ class Planner:
         """
         object.__setattr__(self, "_assigner", Assigner(self.task, self.assignment, seed=self.seed))
         object.__setattr__(self, "_overrider", Overrider(self.task, self.overrides))
+        same = None if self._overrider.changes_rows else self._assigner.same_for_all
+        object.__setattr__(self, "_same_for_all", same)
 
     def charts(self, row: Row) -> tuple[Charted, ...]:
         """Which revisions a row gets, and the names under which their answers would be known.
 
         It is one, unless revisions are compared.
         """
-        submitted = {name: row.values[column] for name, column in self.inputs.items()}
+        values = row.values
+        submitted = {name: values[column] for name, column in self.inputs.items()}
         found = self.files.of(row) if self.files is not None else None
         input_hash = content_hash(submitted if found is None else [submitted, found.digest])
         return tuple(
-            Charted(
-                row=row,
-                assigned=assigned,
-                submitted=submitted,
-                input_hash=input_hash,
-                identity=identity_of(row.key, input_hash, assigned.revision.fingerprint),
-                found=found,
-            )
-            for assigned in self._assigned(row)
+            [  # a generator takes twice as long for the one that it mostly is
+                Charted(
+                    row=row,
+                    assigned=assigned,
+                    submitted=submitted,
+                    input_hash=input_hash,
+                    identity=identity_of(row.key, input_hash, assigned.revision.fingerprint),
+                    found=found,
+                )
+                for assigned in self._same_for_all or self._assigned(row)
+            ]
         )
 
-    def _assigned(self, row: Row) -> Iterator[Assigned]:
-        for assigned in self._assigner.of(row):
-            yield self._overrider.of(row.values, assigned)
+    def _assigned(self, row: Row) -> Sequence[Assigned]:
+        return [self._overrider.of(row.values, assigned) for assigned in self._assigner.of(row)]
 
     def plan(self, charted: Charted, *, task_run_id: str) -> Plan:
         """The plan of a row; a row that cannot be asked has a plan that says why."""
-        row, revision = charted.row, charted.revision
+        row, assigned, found = charted.row, charted.assigned, charted.found
+        revision = assigned.revision
         labelled = self.labels.of(row)
         begin_at, wrong = beginning(self.use_fallback_model, row.values, revision)
         has_processors = bool(self.task.processors)
-        messages = () if has_processors else rendered(revision, charted.submitted)
-        problem = charted.assigned.problem or labelled.problem or wrong or _lacking(charted.found)
+        messages = () if has_processors else self._messages(revision, charted.submitted)
+        problem = assigned.problem or labelled.problem or wrong or _lacking(found)
         problem = problem or self._overrider.problem(messages)
-        refs = charted.found.refs if charted.found is not None and problem is None else ()
+        refs = found.refs if found is not None and problem is None else ()
         return Plan(
             task_run_id=task_run_id,
             row_key=row.key,
@@ -103,7 +116,7 @@ class Planner:
             input_hash=charted.input_hash,
             identity=charted.identity,
             revision=revision,
-            chosen_by=charted.assigned.by,
+            chosen_by=assigned.by,
             models=revision.models,
             messages=messages,
             output=revision.output or self.task.output,
@@ -118,16 +131,28 @@ class Planner:
             fallback_on=revision.fallback_on,
             file_refs=refs,
             is_prepared=not (refs or has_processors),
+            processed=_NOTHING,
             problem=problem,
         )
+
+    def _messages(self, revision: Revision, values: Mapping[str, JsonValue]) -> tuple[Message, ...]:
+        """As `rendered`, but that a system message that no row changes is one object."""
+        system = revision.system_prompt
+        if system is None or system.names:
+            return rendered(revision, values)
+        text = system.literals[0]
+        message = self._systems.get(text)
+        if message is None:
+            message = self._systems[text] = Message(_SYSTEM, text)
+        return (message, Message(_USER, revision.user_prompt.render(values)))
 
 
 def rendered(revision: Revision, values: Mapping[str, JsonValue]) -> tuple[Message, ...]:
     """The messages of a revision's prompts with the placeholders' values; the user's is the last."""
-    user = Message(role="user", text=revision.user_prompt.render(values))
+    user = Message(_USER, revision.user_prompt.render(values))
     if revision.system_prompt is None:
         return (user,)
-    return (Message(role="system", text=revision.system_prompt.render(values)), user)
+    return (Message(_SYSTEM, revision.system_prompt.render(values)), user)
 
 
 def _lacking(found: Found | None) -> Failure | None:

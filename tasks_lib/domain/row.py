@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from tasks_lib.domain.fingerprint import JsonValue
 
+_NO_BLOBS: Mapping[str, bytes] = {}  # of all rows that have none
+
 
 @dataclass(slots=True, kw_only=True)  # not frozen: making a frozen one takes twice as long
 class Row:
@@ -13,4 +15,4 @@ class Row:
     number: int
     key: str
     values: Mapping[str, JsonValue]
-    blobs: Mapping[str, bytes] = field(default_factory=dict)  # columns of bytes, which are files
+    blobs: Mapping[str, bytes] = field(default_factory=lambda: _NO_BLOBS)  # columns of bytes, which are files

@@ -59,11 +59,13 @@ class Template:
         """
         if not self.names:
             return self.literals[0]
-        parts = [self.literals[0]]
-        for name, literal in zip(self.names, self.literals[1:], strict=True):
+        parts = [""] * (2 * len(self.names) + 1)
+        parts[::2] = self.literals
+        at = 1
+        for name in self.names:
             value = values[name]
-            parts.append(value if isinstance(value, str) else _as_text(value))
-            parts.append(literal)
+            parts[at] = value if isinstance(value, str) else _as_text(value)
+            at += 2
         return "".join(parts)
 
 

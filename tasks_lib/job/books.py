@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tasks_lib.domain.failure import Budget
+from tasks_lib.domain.failure import Budget, FailureKind
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.run import Status
 from tasks_lib.engine.stop import Stop, Why
@@ -77,20 +77,19 @@ class Books:
         """A row is over."""
         self._tally.add(run)
         self._not_durable.append(run.status)
-        self._call_stop(run)
+        if run.kind is not None:
+            self._call_stop(run, run.kind)
 
     def committed(self, count: int) -> None:
         """So many runs, in the order in which they ended, can no longer be lost."""
-        for _ in range(count):
-            status = self._not_durable.popleft()
-            self._tally.durable_completed += status is Status.COMPLETED
-            self._tally.durable_failed += status is Status.FAILED
+        durable = [self._not_durable.popleft() for _ in range(count)]
+        self._tally.durable_completed += durable.count(Status.COMPLETED)
+        self._tally.durable_failed += durable.count(Status.FAILED)
 
-    def _call_stop(self, run: Counted) -> None:
+    def _call_stop(self, run: Counted, kind: FailureKind) -> None:
+        """Call the stop if a row without an answer is one too many."""
         tally = self._tally
-        if run.kind is None:
-            return
-        if run.kind.budget in (Budget.TRANSIENT, Budget.RATE_LIMITED):
+        if kind.budget in (Budget.TRANSIENT, Budget.RATE_LIMITED):
             self._in_vain += 1
         if self._max_failures is not None and tally.failed >= self._max_failures:
             self._stop.call(Why.FAILURES, f"{tally.failed} rows have failed, which is limits.max_failures")

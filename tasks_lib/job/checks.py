@@ -4,10 +4,9 @@ from difflib import get_close_matches
 
 from tasks_lib.configs import route_for
 from tasks_lib.domain.job import Job
-from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, Labels
+from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA
 from tasks_lib.domain.mistake import Mistake
 from tasks_lib.domain.planner import Planner
-from tasks_lib.domain.template import Template
 from tasks_lib.job.abilities import check_modality
 from tasks_lib.job.hosted import check_hosted_tasks
 from tasks_lib.job.kept_files import check_files
@@ -59,7 +58,7 @@ def check_source(setup: Setup, source: OpenSource, *, limit: int | None) -> int:
             hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(source.columns)}."
             raise Mistake(f"{source.description} has no column {column!r}. {hint}")
     checked = source.check(needed=_shown_columns(job), files=file_columns(job), limit=limit)
-    templates = _label_templates(job.labels)
+    templates = dict(job.labels.named)
     metadata = {f"metadata.{name}": template for name, template in job.labels.metadata.items()}
     source.check_lengths(
         templates | metadata,
@@ -96,13 +95,3 @@ def planner_of(job: Job) -> Planner:
         overrides=job.overrides,
         files=row_files_of(job),
     )
-
-
-def _label_templates(labels: Labels) -> dict[str, Template]:
-    named = {
-        "reporting_group": labels.reporting_group,
-        "reference": labels.reference,
-        "context_id": labels.context_id,
-        "user": labels.user,
-    }
-    return {name: template for name, template in named.items() if template is not None}

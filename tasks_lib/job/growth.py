@@ -36,6 +36,9 @@ class Growth:
         known = self._ledger.keys_known(
             list(dict.fromkeys(self._waiting)), job=self._job, but_of=self._but_of
         )
-        self.new += sum(key not in known for key, _ in self._waiting)
-        self.changed += sum(known.get(key) is False for key, _ in self._waiting)
+        if known:
+            self.new += sum(key not in known for key, _ in self._waiting)
+            self.changed += sum(known.get(key) is False for key, _ in self._waiting)
+        else:
+            self.new += len(self._waiting)
         self._waiting = []

@@ -140,7 +140,7 @@ class Stretches:
         for rows in islice(self._rows, self._at_a_time):
             drawn.append(rows)
             measured = [len(canonical_json(row.values)) for row in rows[::_EVERY]]
-            text += sum(len(blob) for row in rows for blob in row.blobs.values())
+            text += sum(len(blob) for row in rows if row.blobs for blob in row.blobs.values())
             text += sum(measured) * len(rows) // max(1, len(measured))
             if text > _MOST_TEXT:
                 break
@@ -186,6 +186,8 @@ class Stretches:
             failed = self._ledger.failed(identities)
             return [[one for one in charted if one.identity in failed] for charted in stretches]
         answered = self._ledger.answered(identities, but_of=self._batch_id)
+        if not answered and self._options.adopt is None:
+            return stretches
         if self._options.adopt is not None:
             adopted = self._adopted([one for one in identities if one not in answered])
             return [[one for one in charted if one.identity in adopted] for charted in stretches]

@@ -1,5 +1,7 @@
 """Labels of rows, and what of them a provider is told."""
 
+from dataclasses import replace
+
 import pytest
 
 from tasks_lib.domain.failure import FailureKind
@@ -75,6 +77,14 @@ def test_what_is_carried_is_chosen() -> None:
     assert labels.of(ROW).carried == Carried(
         user="u-1", metadata={"dataset": "reviews", "reporting_group": "acme", "reference": "order-7"}
     )
+
+
+def test_labels_that_are_given_are_found_once() -> None:
+    """Templates of labels by their names, and of other labels after a change."""
+    group, person = template("{{customer}}"), template("{{person}}")
+    labels = Labels(user=person, reporting_group=group, metadata={"a": group})
+    assert labels.named == {"reporting_group": group, "user": person}
+    assert replace(labels, user=None).named == {"reporting_group": group}
 
 
 def test_the_columns_that_labels_read() -> None:

@@ -1,5 +1,6 @@
 """From a row to its plan."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,11 @@ from hypothesis import strategies as st
 
 from tasks_lib.domain.assignment import Assignment
 from tasks_lib.domain.failure import FailureKind
+from tasks_lib.domain.files import Attachment
 from tasks_lib.domain.job import Source
 from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, Labels
+from tasks_lib.domain.plan import Message
+from tasks_lib.domain.planner import rendered
 from tasks_lib.domain.template import Template
 from tests.domain.pieces import planner, revision, row, task
 
@@ -38,6 +42,23 @@ def test_a_plan_holds_the_prompts_with_the_rows_values():
     ]
     assert made.submitted == {"text": "{{language}}", "language": "French"}
     assert (made.row_number, made.row_key, made.task_run_id) == (7, "k7", "run")
+
+
+def test_a_system_message_that_is_the_same_for_all_rows_is_one_object():
+    """It is what is rendered for a row, and each revision has its own."""
+    first, second = (revision(tag=tag, system=rf"Be {tag}, not \{{{{text}}}}.") for tag in ("a", "b"))
+    maker = planner(task(first, second), assignment=Assignment(compare=("a", "b")))
+    charted = [one for number in (1, 2) for one in maker.charts(row(number))]
+    made = [maker.plan(one, task_run_id="x") for one in charted]
+    assert [plan.messages for plan in made] == [rendered(plan.revision, plan.submitted) for plan in made]
+    assert [plan.messages[0].text for plan in made] == ["Be a, not {{text}}.", "Be b, not {{text}}."] * 2
+    assert made[0].messages[0] is made[2].messages[0]
+
+
+def test_a_message_is_sent_whole():
+    """A message with its files is the same in another process."""
+    message = Message("user", "text", (Attachment(name="a.png", mime_type="image/png", content=b"x"),))
+    assert pickle.loads(pickle.dumps(message)) == message  # noqa: S301 - our own, of this line
 
 
 def test_a_plan_without_a_system_prompt_has_one_message():

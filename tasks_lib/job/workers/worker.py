@@ -6,7 +6,6 @@ else. One elsewhere is `work_for(ticket)`, in whatever process or thread an engi
 It ends with its batch: when the channel is gone, or nothing was heard for too long, it drops its calls.
 """
 
-import gc
 import signal
 import sys
 from collections import deque
@@ -36,6 +35,7 @@ from tasks_lib.job.accounts import (
 )
 from tasks_lib.job.causes import is_all, sole_cause
 from tasks_lib.job.counted import Counted
+from tasks_lib.job.garbage import seldom_collected
 from tasks_lib.job.kept_files import keep_of
 from tasks_lib.job.row_inputs import preparing
 from tasks_lib.job.spared import spare_pandas
@@ -85,9 +85,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; we hear from the fleet
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as above, of a service's end
     spare_pandas()
-    gc.collect()
-    gc.freeze()  # as the command does
-    anyio.run(_work_here, int(sys.argv[1]))
+    with seldom_collected():
+        anyio.run(_work_here, int(sys.argv[1]))
 
 
 def work_for(ticket: Ticket) -> str:
