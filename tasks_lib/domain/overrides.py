@@ -58,14 +58,15 @@ class Overrider:
         """Begin with no combination known."""
         self._task = task
         self._overrides = overrides
+        self._columns = overrides.columns  # once, and not for each row
         self._made: dict[tuple[bytes, str], Revision | Failure] = {}
 
     def of(self, values: Mapping[str, JsonValue], assigned: Assigned) -> Assigned:
         """The revision as the row has it, or what is wrong with the row's wish."""
-        if not self._overrides.columns or assigned.revision.fingerprint == NO_REVISION:
+        if not self._columns or assigned.revision.fingerprint == NO_REVISION:
             return assigned
         # with keys in their order, which is part of a schema
-        combination = orjson.dumps([values.get(column) for column in self._overrides.columns])
+        combination = orjson.dumps([values.get(column) for column in self._columns])
         key = (combination, assigned.revision.fingerprint)
         made = self._made.get(key)
         if made is None:
