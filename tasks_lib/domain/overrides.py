@@ -58,7 +58,7 @@ class Overrider:
         """Begin with no combination known."""
         self._task = task
         self._overrides = overrides
-        self._columns = overrides.columns
+        self._columns = overrides.columns  # once, and not for each row
         self._made: dict[tuple[bytes, str], Revision | Failure] = {}
 
     @property

@@ -14,7 +14,7 @@ from tasks_lib.domain.labels import Labels
 from tasks_lib.domain.overrides import Overrider, RowOverrides
 from tasks_lib.domain.plan import Message, Plan
 from tasks_lib.domain.retries import Retries
-from tasks_lib.domain.row import Row
+from tasks_lib.domain.row import Row, RowsByColumn
 from tasks_lib.domain.task import Revision, Task
 from tasks_lib.domain.template import Template
 
@@ -93,6 +93,26 @@ class Planner:
                 for assigned in self._same_for_all or self._assigned(row)
             ]
         )
+
+    def identities(self, rows: RowsByColumn) -> tuple[Sequence[str], Sequence[Revision]]:
+        """The identities that `charts` gives row after row, and the revision of each."""
+        same = self._same_for_all
+        if same is None or self.files is not None:
+            charted = [one for row in rows.rows() for one in self.charts(row)]
+            return [one.identity for one in charted], [one.revision for one in charted]
+        names = tuple(self.inputs)
+        submitted = zip(*(rows.columns[column] for column in self.inputs.values()), strict=True)
+        hashes = [content_hash(dict(zip(names, each, strict=True))) for each in submitted]
+        if not names:
+            hashes = [content_hash({})] * len(rows.keys)
+        revisions = [assigned.revision for assigned in same]
+        fingerprints = [revision.fingerprint for revision in revisions]
+        identities = [
+            identity_of(key, input_hash, fingerprint)
+            for key, input_hash in zip(rows.keys, hashes, strict=True)
+            for fingerprint in fingerprints
+        ]
+        return identities, revisions * len(rows.keys)
 
     def _assigned(self, row: Row) -> Sequence[Assigned]:
         return [self._overrider.of(row.values, assigned) for assigned in self._assigner.of(row)]

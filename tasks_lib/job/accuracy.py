@@ -25,12 +25,16 @@ def accuracy_of(job: Job, *, source: OpenSource, ledger: Ledger, limit: int | No
     compared, right = dict.fromkeys(fields, 0), dict.fromkeys(fields, 0)
     for rows in source.rows(size=_ROWS, limit=limit, columns=columns_of(job)):
         charted = [one for row in rows for one in planner.charts(row)]
-        results = ledger.results([one.identity for one in charted])
+        found = ledger.results_table([one.identity for one in charted])
+        told = (found.column(name).to_pylist() for name in ("identity", "status", "response"))
+        responses = {
+            identity: text for identity, status, text in zip(*told, strict=True) if status == "completed"
+        }
         for one in charted:
-            result = results.get(one.identity)
-            if result is None or result.status != "completed" or result.response is None:
+            response = responses.get(one.identity)
+            if response is None:
                 continue
-            answer = orjson.loads(result.response)
+            answer = orjson.loads(response)
             for field, column in job.expected.items():
                 expected = one.row.values[column]
                 if expected is None or not isinstance(answer, Mapping):

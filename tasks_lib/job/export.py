@@ -1,9 +1,10 @@
 """The enriched rows: the source's rows and columns, in their order, with what the ledger has of each."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks_lib.domain.assignment import NO_REVISION
 from tasks_lib.domain.job import Destination, Job
@@ -13,13 +14,13 @@ from tasks_lib.job.checks import check_source, columns_of, planner_of
 from tasks_lib.job.reading import open_to_read
 from tasks_lib.job.setup import Setup
 from tasks_lib.job.written import stamp_of
-from tasks_lib.ledger import Ledger, StoredResult
+from tasks_lib.ledger import Ledger
 from tasks_lib.ledger.distant import ReadableLedger
-from tasks_lib.rows import Enrichment, OpenSource, RowResult, check_output, open_output, open_source
+from tasks_lib.rows import Enrichment, OpenSource, check_output, open_output, open_source
+from tasks_lib.rows.values import Array
 
 _ROWS = 5_000  # at a time
 _TRIMMED = 50_000  # rows after which memory goes back to the system
-_NOT_RUN = RowResult(status="not_run")
 
 
 def export_rows(setup: Setup, *, destination: Destination | None = None, limit: int | None = None) -> int:
@@ -90,17 +91,10 @@ def enriched_batches(
     """The enriched rows, some thousands at a time; one for each revision where revisions are compared."""
     planner = planner_of(job)
     for rows, batch in source.tables(size=_ROWS, limit=limit, columns=columns_of(job)):
-        charted = [planner.charts(row) for row in rows]
-        stored = ledger.results([one.identity for charts in charted for one in charts])
-        results = [
-            replace(
-                _result(stored.get(one.identity)),
-                revision_tag=one.revision.tag,
-                revision_id=_revision_id(job.task, one.revision),
-            )
-            for charts in charted
-            for one in charts
-        ]
+        identities, revisions = planner.identities(rows)
+        results = _results(ledger.results_table(identities), identities)
+        if job.tells_revisions:
+            results = _with_revisions(results, job.task, revisions)
         yield enrichment.enriched(_once_for_each(batch, job.assignment.runs_a_row), results)
 
 
@@ -108,24 +102,33 @@ def _once_for_each(batch: pa.RecordBatch, times: int) -> pa.RecordBatch:
     """The rows, each so many times in a row."""
     if times == 1:
         return batch
-    return batch.take(pa.array([row for row in range(batch.num_rows) for _ in range(times)], pa.int64()))
+    places: Array = pa.array(np.repeat(np.arange(batch.num_rows), times))
+    return batch.take(places)
+
+
+def _results(found: pa.Table, identities: Sequence[str]) -> pa.Table:
+    """What was found of each identity, in their order, as `Enrichment.enriched` takes it."""
+    places: Array = pc.index_in(pa.array(identities, pa.string()), found.column("identity"))
+    columns: dict[str, Array] = {name: found.column(name).take(places) for name in found.schema.names}
+    columns["status"] = pc.fill_null(columns["status"], "not_run")
+    columns["error"] = _errors(columns["error_kind"], columns["error"])
+    return pa.table(columns)
+
+
+def _errors(kinds: Array, errors: Array) -> Array:
+    """What went wrong, with its kind before it; NULL where nothing did."""
+    return pc.binary_join_element_wise(kinds, pc.fill_null(errors, "None"), ": ")
+
+
+def _with_revisions(results: pa.Table, task: Task, revisions: Sequence[Revision]) -> pa.Table:
+    """The results with the revision that each row was, or would be, run with."""
+    distinct = {one.fingerprint: one for one in revisions}
+    ids = {name: _revision_id(task, one) for name, one in distinct.items()}
+    results = results.append_column("revision_tag", pa.array([one.tag for one in revisions], pa.string()))
+    return results.append_column(
+        "revision_id", pa.array([ids[one.fingerprint] for one in revisions], pa.string())
+    )
 
 
 def _revision_id(task: Task, revision: Revision) -> str | None:
     return None if revision.fingerprint == NO_REVISION else task.revision_id(revision)
-
-
-def _result(stored: StoredResult | None) -> RowResult:
-    if stored is None:
-        return _NOT_RUN
-    return RowResult(
-        status=stored.status,
-        response_json=stored.response,
-        error=f"{stored.error_kind}: {stored.error}" if stored.error_kind else None,
-        cost=stored.cost,
-        input_tokens=stored.input_tokens,
-        output_tokens=stored.output_tokens,
-        model=stored.model,
-        task_run_id=stored.task_run_id,
-        citations=stored.citations,
-    )

@@ -29,8 +29,9 @@ def files_of_job(setup: Setup, *, limit: int | None = None) -> pa.Table:
     with open_source(job.source, folder=setup.folder) as source, open_to_read(job.ledger) as ledger:
         check_source(setup, source, limit=limit)
         for rows, _ in source.tables(size=_ROWS, limit=limit, columns=columns_of(job)):
-            stored = ledger.results([one.identity for row in rows for one in planner.charts(row)])
-            ids = [one.task_run_id for one in stored.values() if one.status == "completed"]
+            identities, _ = planner.identities(rows)
+            found = ledger.results_table(identities).select(["task_run_id", "status"])
+            ids = [one["task_run_id"] for one in found.to_pylist() if one["status"] == "completed"]
             tables.append(ledger.files_of(ids).sort_by(_IN_ORDER))
         return pa.concat_tables(tables) if tables else ledger.files_of(())
 

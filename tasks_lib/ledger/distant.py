@@ -8,9 +8,8 @@ from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
-from tasks_lib.ledger.questions import ATTEMPTS, FILES, ROWS, RUN, results_of
+from tasks_lib.ledger.questions import ATTEMPTS, FILES, ROWS, RUN
 from tasks_lib.ledger.reports import record_of
-from tasks_lib.ledger.results import StoredResult
 
 AskElsewhere = Callable[[Mapping[str, Any]], Mapping[str, pa.Table]]
 
@@ -47,8 +46,8 @@ class ReadableLedger(Protocol):
         """See `Ledger.sql`."""
         ...
 
-    def results(self, identities: Sequence[str]) -> dict[str, StoredResult]:
-        """See `Ledger.results`."""
+    def results_table(self, identities: Sequence[str]) -> pa.Table:
+        """See `Ledger.results_table`."""
         ...
 
     def latest_files(self) -> pa.Table:
@@ -105,9 +104,9 @@ class DistantLedger:
         """See `Ledger.sql`."""
         return self._ask({"ask": "sql", "text": text})[ROWS]
 
-    def results(self, identities: Sequence[str]) -> dict[str, StoredResult]:
-        """See `Ledger.results`."""
-        return results_of(self._ask({"ask": "results", "identities": list(identities)})[ROWS])
+    def results_table(self, identities: Sequence[str]) -> pa.Table:
+        """See `Ledger.results_table`."""
+        return self._ask({"ask": "results", "identities": list(identities)})[ROWS]
 
     def latest_files(self) -> pa.Table:
         """See `Ledger.latest_files`."""

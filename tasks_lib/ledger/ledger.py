@@ -551,6 +551,14 @@ class Ledger:
     def results(self, identities: Sequence[str]) -> dict[str, StoredResult]:
         """What came of those of the identities that were ever run: the latest answer, else failure.
 
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        return results.by_identity(self.results_table(identities))
+
+    def results_table(self, identities: Sequence[str]) -> pa.Table:
+        """The same as columns: `identity` and the fields of a `StoredResult`; each once, in no order.
+
         It is quickest for some thousands at a time that were run at about the same time.
 
         Raises:

@@ -7,11 +7,9 @@ answered there is more memory and no checkpoint; both end with the last question
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import fields
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -22,7 +20,7 @@ from tasks_lib.ledger.errors import LedgerError, told
 from tasks_lib.ledger.guard import check_reads_only
 from tasks_lib.ledger.ledger import Ledger
 from tasks_lib.ledger.made_files import files_of, latest_files
-from tasks_lib.ledger.results import StoredResult, results
+from tasks_lib.ledger.results import results
 
 RUN, ATTEMPTS, FILES, ROWS = "run", "attempts", "files", "rows"
 _AT_A_TIME = 2_048  # rows; with long answers some megabytes
@@ -189,7 +187,7 @@ class Question:
                 )
                 yield ROWS, found.to_reader()
             case "results":
-                yield ROWS, results_table(results(connection, _texts(asked, "identities"))).to_reader()
+                yield ROWS, results(connection, _texts(asked, "identities")).to_reader()
             case other:
                 raise LedgerError(f"a ledger knows no question of the kind {other!r}.")
 
@@ -223,29 +221,3 @@ def _moment(question: Mapping[str, Any], name: str) -> datetime | None:
         return datetime.fromisoformat(_text(question, name))
     except ValueError:
         raise LedgerError(f"{value!r} is no date or time.") from None
-
-
-_COLUMNS = tuple(field.name for field in fields(StoredResult))
-_DOLLARS = ("cost", "possible_cost")
-
-
-def results_table(found: Mapping[str, StoredResult]) -> pa.Table:
-    """Results by identity as a table; amounts are text, which loses nothing."""
-    columns: dict[str, list[Any]] = {"identity": list(found)}
-    for name in _COLUMNS:
-        values: Sequence[Any] = [getattr(one, name) for one in found.values()]
-        if name in _DOLLARS:
-            values = [None if value is None else str(value) for value in values]
-        columns[name] = list(values)
-    return pa.table(columns)
-
-
-def results_of(table: pa.Table) -> dict[str, StoredResult]:
-    """Results by identity, of what `results_table` gives."""
-    found: dict[str, StoredResult] = {}
-    for row in table.to_pylist():
-        identity = row.pop("identity")
-        for name in _DOLLARS:
-            row[name] = None if row[name] is None else Decimal(row[name])
-        found[identity] = StoredResult(**row)
-    return found

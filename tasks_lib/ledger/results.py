@@ -8,13 +8,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks_lib.ledger.statements import statement
 
+Column = Any  # an Arrow array, whole or in chunks; the published stubs know only some of the kinds there are
+_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "identity": pa.string(),
+    "task_run_id": pa.string(),
+    "status": pa.string(),
+    "response": pa.string(),
+    "error_kind": pa.string(),
+    "error": pa.string(),
+    "model": pa.string(),
+    "input_tokens": pa.int64(),
+    "output_tokens": pa.int64(),
+    "cost": pa.decimal128(24, 12),
+    "possible_cost": pa.decimal128(24, 12),
+    "citations": pa.string(),
+}
+RESULTS: Final = pa.schema(_TYPES)
+"""An identity, and the fields of a `StoredResult`."""
 _NO_BATCH = "00000000-0000-0000-0000-000000000000"
 
 
@@ -68,47 +86,42 @@ def times_ended(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]
         return dict(connection.execute(statement("queries", "times_ended")).fetchall())
 
 
-def results(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> dict[str, StoredResult]:
-    """What came of those of the identities that were ever run."""
+def results(connection: duckdb.DuckDBPyConnection, identities: Sequence[str]) -> pa.Table:
+    """What came of those of the identities that were ever run, as `RESULTS`, each once and in no order."""
     if not identities:
-        return {}
-    with relation(connection, "asked", pa.table({"identity": pa.array(identities, pa.string())})):
+        return RESULTS.empty_table()
+    names: Column = pa.array(identities, pa.string())
+    asked = pa.table({"identity": names, "number": pa.array(range(len(names)), pa.int32())})
+    with relation(connection, "asked", asked):
         chosen = connection.execute(statement("queries", "chosen")).to_arrow_table()
     if not chosen.num_rows:
-        return {}
-    places: list[Any] = chosen.column("place").to_pylist()
+        return RESULTS.empty_table()
+    bounds: Column = pc.min_max(chosen.column("place"))
     with relation(connection, "chosen", chosen):
-        found = connection.execute(
-            statement("queries", "results"), {"first": min(places), "last": max(places)}
-        ).to_arrow_table()
+        parameters = {"first": bounds["min"].as_py(), "last": bounds["max"].as_py()}
+        found = connection.execute(statement("queries", "results"), parameters).to_arrow_table()
+    columns: dict[str, Column] = dict(zip(found.schema.names, found.itercolumns(), strict=True))
+    columns["identity"] = names.take(columns.pop("number"))
+    columns["citations"] = _cited(connection, columns["task_run_id"])
+    return pa.table(columns, schema=RESULTS)
+
+
+def _cited(connection: duckdb.DuckDBPyConnection, task_run_ids: Column) -> Column:
+    """What each of these answers rests on; most ledgers know of none, and one look tells that."""
+    if connection.execute("from citations limit 1").fetchone() is None:
+        return pa.nulls(len(task_run_ids), pa.string())
+    with relation(connection, "asked", pa.table({"task_run_id": task_run_ids})):
+        cited = connection.execute(statement("queries", "cited")).to_arrow_table()
+    places: Column = pc.index_in(task_run_ids, cited.column("task_run_id"))
+    return cited.column("citations").take(places)
+
+
+def by_identity(found: pa.Table) -> dict[str, StoredResult]:
+    """What `results` has found, one by one."""
+    _, *names = RESULTS.names
     return {
-        identity: StoredResult(
-            task_run_id=task_run_id,
-            status=status,
-            response=response,
-            error_kind=error_kind,
-            error=error,
-            model=model,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cost=cost,
-            possible_cost=possible_cost,
-            citations=citations,
-        )
-        for (
-            identity,
-            task_run_id,
-            status,
-            response,
-            error_kind,
-            error,
-            model,
-            input_tokens,
-            output_tokens,
-            cost,
-            possible_cost,
-            citations,
-        ) in zip(*(column.to_pylist() for column in found.itercolumns()), strict=True)
+        identity: StoredResult(**dict(zip(names, told, strict=True)))
+        for identity, *told in zip(*(found.column(name).to_pylist() for name in RESULTS.names), strict=True)
     }
 
 

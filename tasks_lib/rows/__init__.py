@@ -2,7 +2,7 @@
 
 from tasks_lib.rows.answers import AnswerColumn, answer_columns
 from tasks_lib.rows.csv_dialect import CsvDialect
-from tasks_lib.rows.enriched import Enrichment, OutputNames, RowResult, output_names
+from tasks_lib.rows.enriched import Enrichment, OutputNames, output_names
 from tasks_lib.rows.errors import OutputError, SourceError
 from tasks_lib.rows.output import OutputWriter, check_output, open_output, version_of_output
 from tasks_lib.rows.source import Checked, OpenSource, open_source, open_table
@@ -16,7 +16,6 @@ __all__ = [
     "OutputError",
     "OutputNames",
     "OutputWriter",
-    "RowResult",
     "SourceError",
     "answer_columns",
     "check_output",

@@ -102,10 +102,10 @@ class _Misfit(Exception):
     """A value is not of its column's type."""
 
 
-_PLAIN_TYPES: Final = {
+_PLAIN_TYPES: Final[Mapping[pa.DataType, set[type]]] = {
     pa.string(): {str, type(None)},
     pa.int64(): {int, type(None)},
-    pa.float64(): {float, type(None)},
+    pa.float64(): {float, int, type(None)},  # Arrow refuses an integer that no float is
     pa.bool_(): {bool, type(None)},
 }
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final
 
 import orjson
@@ -10,11 +9,10 @@ import pyarrow as pa
 
 from tasks_lib.domain.fingerprint import JsonValue
 from tasks_lib.domain.output import Output
-from tasks_lib.rows.answers import RESPONSE, AnswerColumn, answer_array, answer_columns
+from tasks_lib.rows.answers import RESPONSE, answer_array, answer_columns
 from tasks_lib.rows.values import Array
 
 COST: Final = pa.decimal128(24, 12)
-_LEAST_COST: Final = Decimal(1).scaleb(-COST.scale)
 _METADATA: Final[Mapping[str, pa.DataType]] = {
     "status": pa.string(),
     "error": pa.string(),
@@ -29,29 +27,12 @@ _REVISIONS: Final[Mapping[str, pa.DataType]] = {"revision_tag": pa.string(), "re
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowResult:
-    """What came of one row; all None if it has not been run."""
-
-    status: str | None = None
-    response_json: str | None = None  # the answer as JSON text; of modality text, a JSON string
-    error: str | None = None
-    cost: Decimal | None = None  # dollars; None: unknown
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    model: str | None = None
-    task_run_id: str | None = None
-    revision_tag: str | None = None  # that the row was, or would be, run with
-    revision_id: str | None = None
-    citations: str | None = None  # JSON text: a list of what each field rests on
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputNames:
     """What the columns of an output are called, in order: the source's, the answer's, the metadata's."""
 
     columns: tuple[str, ...]
     answers: Mapping[str, str]  # field, or "response" for the whole answer -> column
-    metadata: Mapping[str, str]  # field of RowResult -> column
+    metadata: Mapping[str, str]  # what of a row's result -> column
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -127,54 +108,46 @@ class Enrichment:
             ]
         )
 
-    def enriched(self, batch: pa.RecordBatch, results: Sequence[RowResult]) -> pa.RecordBatch:
-        """The batch with the results of its rows, which come in the same order."""
+    def enriched(self, batch: pa.RecordBatch, results: pa.Table) -> pa.RecordBatch:
+        """The batch with the results of its rows, which come in the same order.
+
+        They have `response`, the answer as JSON text (of modality text, a JSON string), and the metadata
+        columns in their types, by the names of their fields. NULL is what is not known.
+        """
         if len(results) != batch.num_rows:
             raise ValueError(f"{len(results)} results for {batch.num_rows} rows")
-        errors = [result.error for result in results]
-        responses = [_response(result) for result in results]
+        responses = _responses(results.column("response").to_pylist())
+        objects = [response if isinstance(response, dict) else {} for response in responses]
         answers: list[Array] = []
+        notes: dict[int, list[str]] = {}
         for name, column in self._answers:
-            array, misfits = answer_array(_values(column, responses), column.type)
+            field = column.field
+            values = responses if field is None else [found.get(field) for found in objects]
+            array, misfits = answer_array(values, column.type)
             answers.append(array)
             for at in misfits:
                 note = f"{name} is not {column.type} and left empty here; the ledger has the whole response"
-                errors[at] = "; ".join(filter(None, (errors[at], note)))
-        metadata = [
-            pa.array([result.status for result in results], pa.string()),
-            pa.array(errors, pa.string()),
-            _costs([result.cost for result in results]),
-            pa.array([result.input_tokens for result in results], pa.int64()),
-            pa.array([result.output_tokens for result in results], pa.int64()),
-            pa.array([result.model for result in results], pa.string()),
-            pa.array([result.task_run_id for result in results], pa.string()),
-            *(
-                pa.array([getattr(result, field) for result in results], of)
-                for field, of in (*_REVISIONS.items(), *_CITATIONS.items())
-                if field in self.names.metadata
-            ),
-        ]
-        return pa.RecordBatch.from_arrays([*batch.columns, *answers, *metadata], schema=self.schema)
+                notes.setdefault(at, []).append(note)
+        metadata = {field: results.column(field).combine_chunks() for field in self.names.metadata}
+        if notes:
+            errors = metadata["error"].to_pylist()
+            for at, more in notes.items():
+                errors[at] = "; ".join(filter(None, (errors[at], *more)))
+            metadata["error"] = pa.array(errors, pa.string())
+        return pa.RecordBatch.from_arrays([*batch.columns, *answers, *metadata.values()], schema=self.schema)
 
 
-def _response(result: RowResult) -> JsonValue:
-    if result.response_json is None:
-        return None
+def _responses(texts: Sequence[str | None]) -> list[JsonValue]:
+    """What the texts spell; a text that is no JSON stays what it is."""
     try:
-        response: JsonValue = orjson.loads(result.response_json)
+        return [None if text is None else orjson.loads(text) for text in texts]
     except orjson.JSONDecodeError:
-        return result.response_json
-    return response
+        return [None if text is None else _response(text) for text in texts]
 
 
-def _values(column: AnswerColumn, responses: Sequence[JsonValue]) -> Sequence[JsonValue]:
-    if column.field is None:
-        return responses
-    return [response.get(column.field) if isinstance(response, dict) else None for response in responses]
-
-
-def _costs(costs: Sequence[Decimal | None]) -> Array:
+def _response(text: str) -> JsonValue:
     try:
-        return pa.array(costs, COST)
-    except pa.ArrowInvalid:  # finer than the column; the ledger has it exactly
-        return pa.array([None if cost is None else cost.quantize(_LEAST_COST) for cost in costs], COST)
+        response: JsonValue = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return response

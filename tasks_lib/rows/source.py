@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tasks_lib.domain.fingerprint import content_hash
 from tasks_lib.domain.job import Source
-from tasks_lib.domain.row import Row
+from tasks_lib.domain.row import Row, RowsByColumn
 from tasks_lib.domain.template import Template
 from tasks_lib.rows.csv_dialect import CsvDialect
 from tasks_lib.rows.csv_records import CsvRecords
@@ -240,12 +240,12 @@ class OpenSource:
             SourceError: the source cannot be read (any more), or a row has no key.
         """
         for rows, _ in self._read(size, limit, columns, read=self._read_for(columns)):
-            yield rows
+            yield rows.rows()
 
     def tables(
         self, *, size: int = 2048, limit: int | None = None, columns: Sequence[str] | None = None
-    ) -> Iterator[tuple[list[Row], pa.RecordBatch]]:
-        """The same rows, and beside them all columns of the source in their own types.
+    ) -> Iterator[tuple[RowsByColumn, pa.RecordBatch]]:
+        """The same rows by column, and beside them all columns of the source in their own types.
 
         Raises:
             SourceError: as `rows`.
@@ -268,7 +268,7 @@ class OpenSource:
 
     def _read(
         self, size: int, limit: int | None, columns: Sequence[str] | None, *, read: Sequence[str] | None
-    ) -> Iterator[tuple[list[Row], Chunk]]:
+    ) -> Iterator[tuple[RowsByColumn, Chunk]]:
         shown = self._shown(columns)
         repeats = iter(self._find_repeats(limit)) if self._key is None else iter(())
         repeat = next(repeats, None)
@@ -283,22 +283,20 @@ class OpenSource:
                     keys[at - number] += f"-{nth}"
                     repeat = next(repeats, None)
             blobs = {name: file_values(_column(chunk, name)) for name in shown if name in self._files}
-            by_column = [
-                chunk.values(name) if name not in blobs else [told_of(*one) for one in blobs[name]]
-                for name in shown
-            ]
-            values = [dict(zip(shown, each, strict=True)) for each in zip(*by_column, strict=True)]
-            if not shown:
-                values = [{} for _ in keys]
-            rows = [
-                Row(number=at, key=key, values=each)
-                for at, (key, each) in enumerate(zip(keys, values, strict=True), start=number)
-            ]
-            for name, files in blobs.items():
-                for row, (content, _) in zip(rows, files, strict=True):
-                    if content is not None:
-                        row.blobs = {**row.blobs, name: content}
-            yield rows, chunk
+            yield (
+                RowsByColumn(
+                    first=number,
+                    keys=keys,
+                    columns={
+                        name: chunk.values(name)
+                        if name not in blobs
+                        else [told_of(*one) for one in blobs[name]]
+                        for name in shown
+                    },
+                    blobs={name: [content for content, _ in files] for name, files in blobs.items()},
+                ),
+                chunk,
+            )
             number += chunk.size
 
     def _chunks(self, size: int, limit: int | None, columns: Sequence[str] | None) -> Iterator[Chunk]:

@@ -12,12 +12,15 @@ from tasks_lib.domain.failure import FailureKind
 from tasks_lib.domain.files import Attachment
 from tasks_lib.domain.job import Source
 from tasks_lib.domain.labels import LONGEST_LABEL, LONGEST_METADATA, Labels
+from tasks_lib.domain.overrides import RowOverrides
 from tasks_lib.domain.plan import Message
 from tasks_lib.domain.planner import rendered
+from tasks_lib.domain.row import Row, RowsByColumn
 from tasks_lib.domain.template import Template
 from tests.domain.pieces import planner, revision, row, task
 
 COLUMN = Template.parse("{{label}}")
+TWO = task(revision(tag="a"), revision(tag="b", prompt="other {{text}}"))
 
 
 def planned(maker, of, run_id="run"):
@@ -87,6 +90,44 @@ def test_an_identity_differs_with_key_input_and_revision(data):
                 seen.update(charted.identity for charted in maker.charts(of))
                 assert planned(maker, of, "a").identity == planned(maker, of, "b").identity
     assert len(seen) == 8
+
+
+@pytest.mark.parametrize(
+    "maker",
+    [
+        planner(),
+        planner(inputs={}),
+        planner(inputs={"text": "text", "a": "arm"}),
+        planner(TWO),
+        planner(TWO, assignment=Assignment(compare=("b", "a"))),
+        planner(TWO, assignment=Assignment(revision_tag=Template.parse("b"))),
+        planner(TWO, assignment=Assignment(revision_tag=Template.parse("{{arm}}"))),
+        replace(planner(), overrides=RowOverrides(model=Template.parse("{{model}}"))),
+    ],
+)
+def test_identities_by_column_are_those_of_the_rows(maker):
+    """However rows get their revisions, a column's identities are those under which the rows were run."""
+    values = {
+        "text": ["a", "", None, {"z": 1, "a": [1.5]}],
+        "arm": ["a", "b", " ", "none such"],
+        "model": ["acme:small", "", "no model", None],
+    }
+    rows = RowsByColumn(first=1, keys=["k1", "k2", "k3", "k4"], columns=values)
+    charted = [one for each in rows.rows() for one in maker.charts(each)]
+    identities, revisions = maker.identities(rows)
+    assert list(identities) == [one.identity for one in charted]
+    assert list(revisions) == [one.revision for one in charted]
+
+
+def test_rows_by_column_one_by_one():
+    """Numbers follow the first, and bytes stand beside the row that has them."""
+    rows = RowsByColumn(first=7, keys=["x", "y"], columns={"a": [1, 2]}, blobs={"f": [None, b"content"]})
+    assert rows.rows() == [
+        Row(number=7, key="x", values={"a": 1}),
+        Row(number=8, key="y", values={"a": 2}, blobs={"f": b"content"}),
+    ]
+    bare = RowsByColumn(first=1, keys=["x"], columns={})
+    assert bare.rows() == [Row(number=1, key="x", values={})]
 
 
 def test_null_is_no_empty_text():

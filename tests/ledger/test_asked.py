@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import suppress
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks_lib.ledger import Ledger, LedgerError
 from tasks_lib.ledger.guard import check_reads_only
-from tasks_lib.ledger.questions import Questions, results_of, results_table
+from tasks_lib.ledger.questions import ROWS, Questions
+from tasks_lib.ledger.results import by_identity
 from tests.ledger.builders import begin, plan, refused, run, runs
 
 
@@ -92,13 +94,17 @@ def test_a_question_that_is_none(ledger: Ledger, question: dict[str, object]) ->
 
 
 def test_results_go_there_and_back(ledger: Ledger) -> None:
-    """Stored results come through a table as they were, with exact amounts."""
+    """Stored results come through a question as they were, with exact amounts."""
     good, bad = plan(key="1"), plan(key="2", text="bad")
     ledger.add([run(good), run(bad, refused())], batch_id=begin(ledger))
     stored = ledger.results([good.identity, bad.identity])
     assert len(stored) == 2
-    assert results_of(results_table(stored)) == stored
-    assert results_of(results_table({})) == {}
+    for identities, expected in ((list(stored), stored), ([], {})):
+        asked = Questions(ledger).begin({"ask": "results", "identities": identities})
+        ((name, schema, batches),) = ((*table[:2], list(table[2])) for table in asked.tables())
+        assert name == ROWS
+        assert by_identity(pa.Table.from_batches(batches, schema)) == expected
+        asked.close()
 
 
 READS = [

@@ -1,14 +1,17 @@
 """What is known of rows by their identity: the resume's question, and the export's."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
+
+import orjson
 
 from tasks_lib.domain.failure import Failure, FailureKind
 from tasks_lib.domain.plan import Plan
 from tasks_lib.domain.run import Status, TaskRun
 from tasks_lib.ledger import Ledger, StoredResult
+from tasks_lib.ledger.results import RESULTS
 from tests.ledger.builders import NOON, answered, begin, plan, refused, run, runs, task_run_id
 
 
@@ -129,3 +132,33 @@ def test_many_rows_over_many_commits(ledger: Ledger) -> None:
         for number, one in enumerate(stored)
         if one.plan.identity in set(asked)
     }
+
+
+def test_what_answers_rest_on(ledger: Ledger) -> None:
+    """Citations come with the answer that rests on them, in their order; other answers have none."""
+    cited, bare = runs(2)
+    batch = begin(ledger)
+    ledger.add([cited, bare], batch_id=batch)
+    for number, field in ((1, "b"), (0, "a")):
+        ledger.cursor().execute(
+            "insert into citations (task_run_id, batch_id, number, field) values (?, ?, ?, ?)",
+            [cited.plan.task_run_id, batch, number, field],
+        )
+    found = ledger.results([cited.plan.identity, bare.plan.identity])
+    told = orjson.loads(found[cited.plan.identity].citations or "[]")
+    assert [one["field"] for one in told] == ["a", "b"]
+    assert found[bare.plan.identity].citations is None
+
+
+def test_results_as_columns(ledger: Ledger) -> None:
+    """The table has each identity that was run once, however often it is asked, and always the same types."""
+    one, other = runs(2)
+    ledger.add([one, other], batch_id=begin(ledger))
+    asked = [other.plan.identity, uuid4().hex, one.plan.identity, other.plan.identity]
+    found = ledger.results_table(asked)
+    assert sorted(found.column("identity").to_pylist()) == sorted({one.plan.identity, other.plan.identity})
+    assert found.schema.equals(RESULTS)
+    for nobody in ([], [uuid4().hex]):
+        none = ledger.results_table(nobody)
+        assert (none.num_rows, none.schema) == (0, RESULTS)
+    assert RESULTS.names == ["identity", *(field.name for field in fields(StoredResult))]

@@ -37,7 +37,7 @@ def test_all_that_reads_a_ledger_reads_one_in_use(writing: Path, tmp_path: Path)
     with open_ledger(tmp_path / "same.duckdb") as same:
         one = next(runs(1))
         same.add([one], batch_id=begin(same))
-        shown, stored = same.show(one.plan.task_run_id), same.results([one.plan.identity])
+        shown, stored = same.show(one.plan.task_run_id), same.results_table([one.plan.identity])
         table, report = same.sql("from batches"), same.report("cost_by_model")
     with open_to_read(writing) as ledger:
         assert isinstance(ledger, DistantLedger)
@@ -47,9 +47,11 @@ def test_all_that_reads_a_ledger_reads_one_in_use(writing: Path, tmp_path: Path)
         assert there.keys() == shown.keys()
         assert [type(value) for value in there.values()] == [type(value) for value in shown.values()]
         identity = row["identity"].replace("-", "")
-        (result,) = ledger.results([identity, "f" * 32]).values()
-        (known,) = stored.values()
-        assert (result.cost, result.response, result.status) == (known.cost, known.response, known.status)
+        found = ledger.results_table([identity, "f" * 32])
+        assert found.schema.equals(stored.schema)
+        (result,), (known,) = found.to_pylist(), stored.to_pylist()
+        for name in ("cost", "response", "status"):
+            assert result[name] == known[name]
         assert ledger.sql("from batches").schema.equals(table.schema)
         assert ledger.report("cost_by_model").schema.equals(report.schema)
         assert [batch["status"] for batch in ledger.batches().to_pylist()] == ["running"]

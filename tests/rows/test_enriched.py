@@ -7,12 +7,28 @@ import pyarrow as pa
 import pytest
 
 from tasks_lib.domain.output import Modality, Output
-from tasks_lib.rows import Enrichment, RowResult, output_names
+from tasks_lib.rows import Enrichment, output_names
+from tasks_lib.rows.enriched import COST
 
 METADATA = (
     "rowmill_status", "rowmill_error", "rowmill_cost", "rowmill_input_tokens", "rowmill_output_tokens",
     "rowmill_model", "rowmill_task_run_id",
 )  # fmt: skip
+
+
+RESULTS = pa.schema(
+    {"response": pa.string(), "status": pa.string(), "error": pa.string(), "cost": COST}
+    | {
+        "input_tokens": pa.int64(),
+        "output_tokens": pa.int64(),
+        "model": pa.string(),
+        "task_run_id": pa.string(),
+    }
+)
+
+
+def results(*rows):
+    return pa.Table.from_pylist(list(rows), schema=RESULTS)
 
 
 def fields(*names):
@@ -61,20 +77,20 @@ def test_rows_with_their_results():
     enrichment = Enrichment(source.schema, Output.of(Modality.JSON, schema))
     batch = enrichment.enriched(
         source,
-        [
-            RowResult(
-                status="completed",
-                response_json='{"score": 3, "why": "é", "any": {"a": [1]}, "more": 1}',
-                cost=Decimal("0.000123456789"),
-                input_tokens=10,
-                output_tokens=2,
-                model="openai:gpt-5-mini",
-                task_run_id="r1",
-            ),
-            RowResult(status="failed", error="the model declined"),
-            RowResult(),
-            RowResult(status="completed", response_json="[1]", cost=Decimal("0.1") / 3),
-        ],
+        results(
+            {
+                "status": "completed",
+                "response": '{"score": 3, "why": "é", "any": {"a": [1]}, "more": 1}',
+                "cost": Decimal("0.000123456789"),
+                "input_tokens": 10,
+                "output_tokens": 2,
+                "model": "openai:gpt-5-mini",
+                "task_run_id": "r1",
+            },
+            {"status": "failed", "error": "the model declined"},
+            {},
+            {"status": "completed", "response": "[1]", "cost": Decimal("0.033333333333")},
+        ),
     )
     assert batch.schema == enrichment.schema
     assert batch.schema.names == list(enrichment.names.all)
@@ -96,8 +112,34 @@ def test_answers_that_are_text():
         (Output.of(Modality.JSON), '{"a": 1}', '{"a":1}'),
         (Output.of(Modality.JSON), "[]", "[]"),
     ):
-        batch = Enrichment(source.schema, output).enriched(source, [RowResult(response_json=response)])
+        batch = Enrichment(source.schema, output).enriched(source, results({"response": response}))
         assert batch["response"].to_pylist() == [stored]
+
+
+def test_a_text_that_is_no_json():
+    """Among answers that are JSON, one that is none stays the text that it is."""
+    source = pa.record_batch({"id": [1, 2, 3]})
+    batch = Enrichment(source.schema, Output.of(Modality.TEXT)).enriched(
+        source, results({"response": '"a"'}, {}, {"response": "no JSON"})
+    )
+    assert batch["response"].to_pylist() == ["a", None, "no JSON"]
+
+
+def test_numbers_among_floats():
+    """A number that is written without a fraction is that float, however large; true is none."""
+    source = pa.record_batch({"id": [1, 2, 3, 4]})
+    schema = {"type": "object", "properties": {"x": {"type": "number"}}}
+    for told, stored in (
+        ("1", 1.0),
+        (str(2**53 + 1), float(2**53)),
+        (str(2**64 - 1), 2.0**64),
+        ("true", None),
+    ):
+        texts = (f'{{"x": {told}}}', '{"x": 0.5}', '{"x": null}', "{}")
+        batch = Enrichment(source.schema, Output.of(Modality.JSON, schema)).enriched(
+            source, results(*({"response": text} for text in texts))
+        )
+        assert batch["x"].to_pylist() == [stored, 0.5, None, None]
 
 
 def test_a_value_that_does_not_fit():
@@ -106,10 +148,10 @@ def test_a_value_that_does_not_fit():
     schema = {"type": "object", "properties": {"n": {"type": "integer"}, "m": {"type": "integer"}}}
     batch = Enrichment(source.schema, Output.of(Modality.JSON, schema)).enriched(
         source,
-        [
-            RowResult(status="completed", response_json=orjson.dumps({"n": 2**63, "m": 2**63}).decode()),
-            RowResult(status="completed", response_json='{"n": 1, "m": 2}'),
-        ],
+        results(
+            {"status": "completed", "response": orjson.dumps({"n": 2**63, "m": 2**63}).decode()},
+            {"status": "completed", "response": '{"n": 1, "m": 2}'},
+        ),
     )
     assert batch["n"].to_pylist() == [None, 1]
     assert batch["rowmill_status"].to_pylist() == ["completed", "completed"]
@@ -125,4 +167,4 @@ def test_results_that_are_not_aligned():
     """Results for another number of rows are a mistake of the program, and told."""
     source = pa.record_batch({"id": [1, 2]})
     with pytest.raises(ValueError, match="1 results for 2 rows"):
-        Enrichment(source.schema, Output.of(Modality.TEXT)).enriched(source, [RowResult()])
+        Enrichment(source.schema, Output.of(Modality.TEXT)).enriched(source, results({}))

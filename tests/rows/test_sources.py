@@ -170,7 +170,7 @@ def test_tables_are_the_rows(parquet, jsonl, tmp_path):
     sources.append(Source(query="select range as id from range(3)", key="id"))
     for source in sources:
         with open_source(source) as opened:
-            pairs = list(opened.tables(size=2, columns=()))
+            pairs = [(rows.rows(), batch) for rows, batch in opened.tables(size=2, columns=())]
             assert [row.values for rows, _ in pairs for row in rows] == [{}, {}, {}]
             assert [row.key for rows, _ in pairs for row in rows] == [
                 str(key) for _, batch in pairs for key in batch["id"].to_pylist()
@@ -367,7 +367,7 @@ def test_types_of_jsonl(tmp_path):
             "m": pa.json_(text), "big": pa.json_(text), "e": pa.json_(text),
         }  # fmt: skip
         *_, (rows, batch) = opened.tables(size=4096)
-        assert rows[0].values == {**lines[1], "n": None}
+        assert rows.rows()[0].values == {**lines[1], "n": None}
         assert batch.to_pylist() == [
             {
                 "i": 2**63 - 1, "f": 2.5, "t": None, "b": None, "l": [2.5], "n": None,

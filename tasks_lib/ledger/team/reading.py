@@ -10,7 +10,6 @@ import pyarrow as pa
 from tasks_lib.ledger.errors import LedgerError
 from tasks_lib.ledger.guard import check_reads_only
 from tasks_lib.ledger.reports import record_of, report_named, whole_id
-from tasks_lib.ledger.results import StoredResult
 from tasks_lib.ledger.statements import literal, statement
 from tasks_lib.ledger.team.place import Place
 
@@ -74,7 +73,7 @@ class TeamReading:
         check_reads_only(text)  # a place may be another one's to guard, and says less of why
         return self._place.ask(text)
 
-    def results(self, identities: Sequence[str]) -> dict[str, StoredResult]:  # noqa: ARG002  the face of a ledger
+    def results_table(self, identities: Sequence[str]) -> pa.Table:  # noqa: ARG002  the face of a ledger
         """Not from here: `fetch` brings a job's rows home, where they can be exported."""
         raise LedgerError(
             f"no rows are exported from {self._name}; `rowmill ledger fetch` brings a job's facts home first."
