@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.peak import own_peak_mb
 from tasks_lib.configs import Environment
 from tasks_lib.job.batch import run_batch
-from tasks_lib.job.garbage import seldom_collected
+from tasks_lib.job.garbage import collect_seldom
 from tasks_lib.job.setup import load_setup
 from tasks_lib.job.spared import spare_pandas
 
@@ -21,14 +21,14 @@ def main() -> None:
     parser.add_argument("job", type=Path)
     parser.add_argument("--workers", type=int, help="processes that run its rows")
     given = parser.parse_args()
-    spare_pandas()  # as the command does
+    spare_pandas()  # as the command does, and the garbage below
     overrides = {} if given.workers is None else {"workers": given.workers}
     setup = load_setup(given.job, overrides=overrides, environment=Environment.from_os())
-    with seldom_collected():
-        began, cpu, of_workers = time.perf_counter(), time.process_time(), _cpu_of_children()
-        summary = asyncio.run(run_batch(setup))
-        of_workers = _cpu_of_children() - of_workers
-        cpu, seconds = time.process_time() - cpu, time.perf_counter() - began
+    collect_seldom()
+    began, cpu, of_workers = time.perf_counter(), time.process_time(), _cpu_of_children()
+    summary = asyncio.run(run_batch(setup))
+    of_workers = _cpu_of_children() - of_workers
+    cpu, seconds = time.process_time() - cpu, time.perf_counter() - began
     print(
         json.dumps(
             {

@@ -40,6 +40,7 @@ from tasks_lib.engine.leases import Answer, Ask, Ended, LetIn
 from tasks_lib.engine.lessor import Lessor
 from tasks_lib.job.checks import columns_of, planner_of
 from tasks_lib.job.counted import Counted
+from tasks_lib.job.garbage import collect_seldom
 from tasks_lib.job.setup import load_setup
 from tasks_lib.ledger import Facts, Ledger, facts_of, open_ledger, together
 from tasks_lib.rows import open_source
@@ -295,6 +296,7 @@ def main() -> None:
     parser.add_argument("--ledger", type=int, nargs="+", metavar="ROWS")
     parser.add_argument("--keys", type=int, nargs="+", metavar="ROWS")
     given = parser.parse_args()
+    collect_seldom()  # as the command does
     if given.way:
         print(json.dumps(_way(given.way)))
     elif given.ledger:

@@ -16,18 +16,23 @@ from typing import Final
 _THRESHOLDS: Final = (30_000, 1, 1)
 
 
-@contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Look for garbage seldom while the body runs, and not at all in what is loaded by now.
+def collect_seldom() -> None:
+    """Look for garbage seldom from now on, and never again in what is loaded by now.
 
-    That stays: to look through it again costs a tenth of a second, with all calls waiting. Afterwards all is
-    as it was before. Only for processes of our own.
+    That stays: to look through it again costs a tenth of a second, while all calls wait, or whoever waits for
+    the process to end. Only for processes of our own.
     """
-    before = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.collect()  # of nothing; else it would look at all only once there is a quarter more than was frozen
     gc.set_threshold(*_THRESHOLDS)
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """As `collect_seldom`, while the body runs; afterwards all is as it was before."""
+    before = gc.get_threshold()
+    collect_seldom()
     try:
         yield
     finally:

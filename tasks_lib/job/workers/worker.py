@@ -35,7 +35,7 @@ from tasks_lib.job.accounts import (
 )
 from tasks_lib.job.causes import is_all, sole_cause
 from tasks_lib.job.counted import Counted
-from tasks_lib.job.garbage import seldom_collected
+from tasks_lib.job.garbage import collect_seldom
 from tasks_lib.job.kept_files import keep_of
 from tasks_lib.job.row_inputs import preparing
 from tasks_lib.job.spared import spare_pandas
@@ -85,8 +85,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; we hear from the fleet
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as above, of a service's end
     spare_pandas()
-    with seldom_collected():
-        anyio.run(_work_here, int(sys.argv[1]))
+    collect_seldom()
+    anyio.run(_work_here, int(sys.argv[1]))
 
 
 def work_for(ticket: Ticket) -> str:
