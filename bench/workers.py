@@ -2,11 +2,13 @@
 
 Rows a second are of the whole run, begin and end included. The server has a part of the same cores: its CPU
 is counted apart. What the cores can do at best follows from the CPU alone: as many rows a second as leave no
-core idle.
+core idle. What they do at best is what two batches do side by side that have half of the rows and of the calls
+in flight each, a ledger of their own, and nothing to tell one another.
 """
 
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -27,12 +29,14 @@ def workers(server: Server, *, rows: int, at_once: int, repeats: int) -> Iterato
     )
     yield "|---|---:|---:|---:|---:|---:|---:|"
     cases = (("one, on one core", None, 0), ("one", None, None), ("--workers 2", 2, None))
-    found: dict[str, list[dict[str, float]]] = {name: [] for name, _, _ in cases}
+    apart = "two batches side by side"
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in (*(case[0] for case in cases), apart)}
     for _ in range(repeats):  # in turn, so that all see the same neighbours
         for name, processes, core in cases:
             found[name].append(_run(server, rows=rows, at_once=at_once, processes=processes, core=core))
+        found[apart].append(_side_by_side(server, rows=rows, at_once=at_once))
     one = _middle(found["one"], "rows_per_second")
-    for name, _, core in cases:
+    for name, core in (*((name, core) for name, _, core in cases), (apart, None)):
         rate, here, there, beside = (
             _middle(found[name], what)
             for what in (
@@ -61,6 +65,25 @@ def _run(
     if figures["completed"] != rows:
         raise RuntimeError(f"{figures['completed']} of {rows} rows were answered: {figures}")
     return figures
+
+
+def _side_by_side(server: Server, *, rows: int, at_once: int) -> dict[str, float]:
+    """Both together, until the later of them has ended."""
+    before = _cpu_of(server.pid)
+    with ThreadPoolExecutor(_CORES) as pool:
+        some = [
+            pool.submit(
+                _run, server, rows=rows // _CORES, at_once=at_once // _CORES, processes=None, core=None
+            )
+            for _ in range(_CORES)
+        ]
+        figures = [one.result() for one in some]
+    return {
+        "rows_per_second": rows / max(one["wall_seconds"] for one in figures),
+        "cpu_us_per_row": sum(one["cpu_us_per_row"] for one in figures) / _CORES,
+        "workers_cpu_us_per_row": 0.0,
+        "server_cpu_us_per_row": (_cpu_of(server.pid) - before) / rows * 1e6,
+    }
 
 
 def _cpu_of(pid: int) -> float:
