@@ -2,8 +2,8 @@
 
 Rows a second are of the whole run, begin and end included. The server has a part of the same cores: its CPU
 is counted apart. What the cores can do at best follows from the CPU alone: as many rows a second as leave no
-core idle. What they do at best is what two batches do side by side that have half of the rows and of the calls
-in flight each, a ledger of their own, and nothing to tell one another.
+core idle. What they do with nothing in the way is what two batches do side by side that have half of the rows
+and of the calls in flight each, a ledger of their own, and nothing to tell one another.
 """
 
 import tempfile
