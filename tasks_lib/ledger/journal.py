@@ -117,12 +117,21 @@ class WrittenJournal:
 
     @property
     def batch_id(self) -> str | None:
-        """Of the batch that it is of; None: its head was never written."""
+        """Of the batch that it is of; None: its head was never written.
+
+        Raises:
+            LedgerError: it is no journal, or one of a later version.
+        """
         head = self._read(0, _HEAD.size)
-        if len(head) < _HEAD.size:
+        if len(head) < _HEAD.size or not any(head):
             return None
         magic, batch, _ = _HEAD.unpack(head)
-        return str(UUID(bytes=batch)) if magic == _MAGIC else None
+        if magic != _MAGIC:
+            raise LedgerError(
+                f"{self.path} was written by a later version of rowmill, or is none of its files. "
+                "Install that version, or move the file away: runs that it has would be asked again."
+            )
+        return str(UUID(bytes=batch))
 
     def facts(self, at: int, end: int) -> Facts:
         """What the entry between these bytes holds.
@@ -139,14 +148,43 @@ class WrittenJournal:
         """Where entries begin and end, one after the other from this byte on, as long as they are whole."""
         if self.batch_id is None or not self._schemas:
             return
-        at, size = max(after, _HEAD.size + self._schemas_length), os.fstat(self._opened.fileno()).st_size
-        while at + _ENTRY.size <= size:
-            length, _ = _ENTRY.unpack(self._read(at, _ENTRY.size))
-            end = at + _ENTRY.size + length
-            if end > size or _whole(self._read(at, end - at)) is None:
+        at = max(after, self._first)
+        while (end := self._end_of(at)) is not None and end <= self._size:
+            if _whole(self._read(at, end - at)) is None:
                 return
             yield at, end
             at = end
+
+    def damaged_at(self, after: int) -> int | None:
+        """The byte at which stands what is no entry, though more comes after it; None: it is whole.
+
+        Args:
+            after: the end of the last whole entry; 0, of none. One that is cut off or wrong there, at the end
+                of the file, is what a kill or a loss of power leaves; it was never told to anybody.
+        """
+        if not self._schemas:
+            return _HEAD.size if self._size > self._first else None
+        at = max(after, self._first)
+        end = self._end_of(at)
+        return at if end is not None and end < self._size else None
+
+    def set_aside(self) -> Path:
+        """Have nobody take it in any more, and give its new place."""
+        self.close()
+        name = self.path.name.replace(".journal-", ".damaged-journal-")
+        return self.path.rename(self.path.with_name(name))
+
+    def _end_of(self, at: int) -> int | None:
+        """Where the entry at this byte says that it ends; None: there is none."""
+        head = self._read(at, _ENTRY.size)
+        if len(head) < _ENTRY.size or not any(head):  # a loss of power may leave zeros
+            return None
+        length, _ = _ENTRY.unpack(head)
+        return at + _ENTRY.size + int(length)
+
+    @property
+    def _size(self) -> int:
+        return os.fstat(self._opened.fileno()).st_size
 
     @contextmanager
     def held(self) -> Iterator[bool]:
@@ -174,6 +212,11 @@ class WrittenJournal:
         except OSError as error:
             raise LedgerError(f"{self.path} cannot be read: {error.strerror}.") from error
 
+    @property
+    def _first(self) -> int:
+        """Where the first entry begins."""
+        return _HEAD.size + self._schemas_length
+
     @cached_property
     def _schemas_length(self) -> int:
         _, _, length = _HEAD.unpack(self._read(0, _HEAD.size))
@@ -182,13 +225,13 @@ class WrittenJournal:
     @cached_property
     def _schemas(self) -> Mapping[str, pa.Schema]:
         """Of its tables; none, if it ends before they do."""
-        text = self._read(_HEAD.size, self._schemas_length)
-        if len(text) < self._schemas_length:
+        try:
+            return {
+                name: pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema)))
+                for name, schema in orjson.loads(self._read(_HEAD.size, self._schemas_length)).items()
+            }
+        except ValueError:  # JSON, hexadecimal digits, Arrow
             return {}
-        return {
-            name: pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(schema)))
-            for name, schema in orjson.loads(text).items()
-        }
 
 
 def journal_path(ledger: Path, batch_id: str, worker: int | None, number: int) -> Path:

@@ -273,7 +273,8 @@ class Ledger:
         not know are left where they are.
 
         Raises:
-            LedgerError: they cannot be read or written, or a worker of a dead batch still writes.
+            LedgerError: they cannot be read or written, a worker of a dead batch still writes, or one is
+                damaged; that one is set aside, and only told once.
         """
         taken = 0
         for path in journals_left(self.path, but_of=_running):
@@ -288,6 +289,8 @@ class Ledger:
                     taken += self._take_in(journal)
             except FileNotFoundError:  # somebody else was quicker
                 continue
+            except OSError as error:
+                raise LedgerError(f"{path} cannot be taken in: {error.strerror}.") from error
             finally:
                 journal.close()
         return taken
@@ -300,11 +303,20 @@ class Ledger:
                 self._context(batch_id)
             except LookupError:
                 return 0
-            for some in _by_size(journal.facts(*place) for place in journal.places()):
+            places = list(journal.places())
+            for some in _by_size(journal.facts(*place) for place in places):
                 facts = self._not_here(some)
                 if facts:
                     self.add_facts(together(facts), batch_id=batch_id)
                 taken += sum(one.task_runs.num_rows for one in facts)
+            damaged = journal.damaged_at(places[-1][1] if places else 0)
+            if damaged is not None:
+                aside = journal.set_aside()
+                raise LedgerError(
+                    f"what a batch that died had written is damaged: {aside} at byte {damaged}. "
+                    "What was before that is in the ledger, and rows after it will be asked again. "
+                    "Run the same again."
+                )
         journal.remove()
         return taken
 

@@ -179,20 +179,59 @@ def test_a_file_that_was_hardly_begun_holds_nothing(path: Path, left: int) -> No
     assert in_ledger(path) == ""
 
 
+def change(file: Path, at: int, by: bytes | None = None) -> None:
+    """Have other bytes there, or one bit changed."""
+    with file.open("r+b") as opened:
+        opened.seek(at)
+        (byte,) = opened.read(1)
+        opened.seek(at)
+        opened.write(by if by is not None else bytes([byte ^ 1]))
+
+
 @pytest.mark.parametrize("at", [9, 600])
-def test_what_is_damaged_is_not_taken_for_runs(path: Path, at: int) -> None:
-    """A byte that is not what it was: the entry is none, and whoever was told of it hears that."""
+def test_a_last_entry_that_is_wrong_is_none(path: Path, at: int) -> None:
+    """As after a loss of power; whoever was told of it hears that."""
     batch = begun(path)
     entries = written(path, batch, "ab", "c")
-    with beside(path)[0].open("r+b") as opened:
-        opened.seek(entries[1].at + at)
-        (byte,) = opened.read(1)
-        opened.seek(entries[1].at + at)
-        opened.write(bytes([byte ^ 1]))
+    change(beside(path)[0], entries[1].at + at)
     there = WrittenJournal(beside(path)[0])
     with pytest.raises(LedgerError, match="is damaged at byte"):
         there.facts(entries[1].at, entries[1].end)
     there.close()
+    assert (in_ledger(path), beside(path)) == ("ab", [])
+
+
+def test_zeros_at_the_end_are_no_entry(path: Path) -> None:
+    """A file system may have made a file longer than what it wrote to it."""
+    batch = begun(path)
+    written(path, batch, "ab")
+    with beside(path)[0].open("ab") as opened:
+        opened.write(bytes(5_000))
+    assert (in_ledger(path), beside(path)) == ("ab", [])
+
+
+@pytest.mark.parametrize(("at", "left"), [(7_000, ""), (None, "ab")])
+def test_what_is_damaged_in_the_middle_is_set_aside_and_told(path: Path, at: int | None, left: str) -> None:
+    """What is before the damage is taken in; that something is lost is told once."""
+    batch = begun(path)
+    entries = written(path, batch, "ab", "c", "d")
+    change(beside(path)[0], entries[1].at + 600 if at is None else at, b"!")
+    with pytest.raises(LedgerError, match=r"is damaged: .*damaged-journal-.* at byte"):
+        open_ledger(path)
+    assert in_ledger(path) == left
+    assert [one.name.startswith("ledger.duckdb.damaged-journal-") for one in beside(path)] == [True]
+
+
+def test_a_file_of_another_format_is_left_and_told(path: Path) -> None:
+    """It may be a later version's, and hold what was paid."""
+    batch = begun(path)
+    written(path, batch, "ab")
+    change(beside(path)[0], 7, b"9")
+    with pytest.raises(LedgerError, match="was written by a later version of rowmill"):
+        open_ledger(path)
+    with open_ledger(path, read_only=True) as ledger:
+        assert in_order(ledger) == ""
+    change(beside(path)[0], 7, b"1")
     assert in_ledger(path) == "ab"
 
 

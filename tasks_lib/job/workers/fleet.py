@@ -148,6 +148,7 @@ class Fleet:
         self._no_more = False  # every row is accounted for
         self._dropping = False
         self._workers: list[_Worker] = []
+        self._leaving: list[Process] = []  # those that have come to their end in order, and perhaps not left
         self._coming = 0  # processes of ours that are being started
         self._awaited: set[int] = set()  # numbers of workers that were asked for and have not called in
         self._numbered = 0
@@ -267,7 +268,8 @@ class Fleet:
                 if worker.process is not None and not worker.has_spoken:
                     await self._turn_away(worker.process, worker.number)
             async with anyio.create_task_group() as ends:
-                for process in filter(None, (worker.process for worker in self._workers)):
+                left = (worker.process for worker in self._workers)
+                for process in filter(None, (*left, *self._leaving)):
                     ends.start_soon(_seen_to_its_end, process)
             if self._recruiter is not None:
                 with anyio.move_on_after(_TO_CLOSE):
@@ -387,6 +389,8 @@ class Fleet:
         await worker.channel.aclose()
         if worker.process is not None:
             await self._take_rest(worker)
+        if worker.ended is not None and worker.process is not None:
+            self._leaving.append(worker.process)
         if worker.ended is not None:
             self.outages.extend(worker.ended.outages)
             self._warn(*worker.ended.warnings)
