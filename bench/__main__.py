@@ -123,7 +123,13 @@ def _section(section: str, server: Server, *, quick: bool) -> Iterator[str]:
         return _without_a_server(section, quick=quick)
     if section == "memory":
         return memory(server, sizes=(1_000, 10_000) if quick else (10_000, 100_000, 1_000_000))
-    return crash(server, kills=3 if quick else 100, rows=3_000 if quick else 60_000)
+    return _crash(server, quick=quick)
+
+
+def _crash(server: Server, *, quick: bool) -> Iterator[str]:
+    rows = 3_000 if quick else 60_000
+    yield from crash(server, kills=3 if quick else 100, rows=rows)
+    yield from crash(server, kills=3 if quick else 30, rows=rows, workers=3)
 
 
 def _without_a_server(section: str, *, quick: bool) -> Iterator[str]:

@@ -39,3 +39,12 @@ def command(module: str, *arguments: str, core: int | None = None) -> Sequence[s
     """The command line of a module of ours."""
     pinned = ["taskset", "-c", str(core)] if core is not None and (os.cpu_count() or 1) > 1 else []
     return [*pinned, sys.executable, "-m", module, *arguments]
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has begun and that live; none of one that has ended."""
+    try:
+        told = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return []
+    return [int(one) for one in told.split()]

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from bench.children import json_of
+from bench.children import children_of, json_of
 from bench.project import make_project
 from tests.llmserver import Server
 
@@ -91,14 +91,10 @@ def _cpu_of(pid: int) -> float:
     if not pid:
         return 0.0
     ticks = 0
-    for one in (pid, *_children(pid)):
+    for one in (pid, *children_of(pid)):
         after_name = Path(f"/proc/{one}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         ticks += int(after_name[11]) + int(after_name[12])
     return ticks * _TICK
-
-
-def _children(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
 def _middle(figures: list[dict[str, float]], name: str) -> float:

@@ -309,8 +309,8 @@ def _locked(file: BinaryIO) -> bool:
         return True
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+    except OSError as error:
+        return not isinstance(error, BlockingIOError)  # else it is a file system without locks
     return True
 
 

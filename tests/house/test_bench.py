@@ -45,6 +45,14 @@ def test_kills_lose_nothing_and_double_nothing(server: Server) -> None:
     assert told.startswith("3 kills over 1,500 rows")
 
 
+@pytest.mark.crash
+@pytest.mark.slow
+def test_kills_of_several_processes_do_not_either(server: Server) -> None:
+    """The batch's own process each time, and at times all: what others had written is known."""
+    (told,) = crash(server, kills=3, rows=1_500, in_flight=32, workers=3)
+    assert told.startswith("3 kills over 1,500 rows, 3 processes")
+
+
 def test_a_rate_is_kept(server: Server) -> None:
     """No 60 seconds see more than the limit; a short run, so that its share of the limit says nothing."""
     (told,) = rate(server, per_minute=1200, minutes=0.1)
@@ -81,16 +89,21 @@ def test_a_sum_of_money_is_kept(server: Server) -> None:
 
 @pytest.mark.slow
 def test_two_processes_stand_beside_one(server: Server) -> None:
-    """A line for one process on a core, for one, and for two, each of which answered every row."""
+    """A line for one process on a core, for one, for two, and for two batches; each answered every row."""
     lines = list(workers(server, rows=200, at_once=16, repeats=1))
-    assert [line.split(" | ")[0] for line in lines[3:]] == ["| one, on one core", "| one", "| --workers 2"]
+    assert [line.split(" | ")[0] for line in lines[3:]] == [
+        "| one, on one core",
+        "| one",
+        "| --workers 2",
+        "| two batches side by side",
+    ]
 
 
 @pytest.mark.slow
 def test_each_way_into_the_ledger_brings_every_row_there_once() -> None:
-    """Frames, inserts over Quack and merged parts: the measured case itself counts the rows."""
+    """Frames, journals, inserts over Quack and merged parts: the measured case itself counts the rows."""
     lines = list(merge(rows=100, groups=(50,)))
-    assert [line.split(" | ")[0] for line in lines[3:]] == ["| frames", "| quack", "| parts"]
+    assert [line.split(" | ")[0] for line in lines[3:]] == ["| frames", "| journal", "| quack", "| parts"]
 
 
 @pytest.mark.slow
