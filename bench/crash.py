@@ -85,10 +85,11 @@ def crash(
     stats = server.stats()
     excess = stats["rows_billed"]["excess"]
     yield (
-        f"{hits} kills over {rows:,} rows, {workers} processes, {in_flight} in flight: answered {answered:,}, "
-        f"twice in the ledger {twice}, attempts without a run {stray}; billed more than once {excess}, which is "
-        f"{excess / max(1, hits):.1f} a kill; {suspected:,} rows were under way at kills, none was set "
-        f"aside; the last run found {summary['skipped']:,} answered"
+        f"{hits} kills over {rows:,} rows, {workers} processes, {in_flight} in flight: "
+        f"answered {answered:,}, twice in the ledger {twice}, attempts without a run {stray}; "
+        f"billed more than once {excess}, which is {excess / max(1, hits):.1f} a kill; "
+        f"{suspected:,} rows were under way at kills, none was set aside; "
+        f"the last run found {summary['skipped']:,} answered"
     )
     left = [file.name for file in leftovers]
     if left:
