@@ -26,6 +26,12 @@ def test_the_commands() -> None:
         "init plan run deploy worker adopt top pause resume cancel limits listen status show report sql "
         "export files schema"
     )
+    groups = {
+        group.name: [command.name for command in group.typer_instance.registered_commands]
+        for group in app.registered_groups
+        if group.typer_instance
+    }
+    assert groups == {"task": ["run"], "ledger": ["serve", "publish", "fetch"]}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
