@@ -295,7 +295,7 @@ class Batch:
                     recruiter=self._recruiter,
                     listen=self._listen,
                 )
-                self.steering.runs(fleet)
+                self.steering.runs(fleet.crew)
                 try:
                     await fleet.run(feed)
                 finally:
