@@ -168,7 +168,7 @@ async def test_places_hold_over_all_workers_and_go_to_who_wants_them():
                 jobs.start_soon(one.run, draw, call)
         together = anyio.current_time() - begun - alone
     assert most == 40
-    assert alone <= 400 / 40 + 3  # it begins with its even part
+    assert alone <= 400 / 40 + 8  # it begins with its even part, and with that alone it would take 40
     assert together <= 800 / 40 * 1.05
     assert min(len(one.times) for one in workers[1:]) >= 0.8 * 800 / 4
 

@@ -106,16 +106,18 @@ def stuck_after(endpoint: str, *, sent: int) -> Iterator[tuple[str, Event]]:
     threads: list[Thread] = []
 
     def carry(source: socket.socket, target: socket.socket, *, is_sent: bool) -> None:
-        with source, target, suppress(OSError):
-            while data := source.recv(1 << 16):
-                taken[0] += len(data) * is_sent
-                if taken[0] > sent:
-                    stuck.set()
-                    over.wait()
-                    break
-                target.sendall(data)
+        with source, target:
+            with suppress(OSError):
+                while data := source.recv(1 << 16):
+                    taken[0] += len(data) * is_sent
+                    if taken[0] > sent:
+                        stuck.set()
+                        over.wait()
+                        break
+                    target.sendall(data)
             for side in (source, target):  # whose other halves are another thread's
-                side.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):  # one that was killed is not there to be told; the other is
+                    side.shutdown(socket.SHUT_RDWR)
 
     def accept() -> None:
         with suppress(OSError):
